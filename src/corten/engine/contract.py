@@ -1,0 +1,184 @@
+"""The engine as the faces see it. ``engine.core.Engine`` implements it.
+
+Rules for all methods: an operation belongs to the engine, so cancelling the awaiting
+task cancels nothing that has begun; a second call of the same operation joins the
+first. ``ref`` is a full id, a unique prefix of one, or a name (with or without ``/``).
+Unknown: ``NotFound``; ambiguous prefix: ``InvalidArgument``. Lists and lookups are
+synchronous, take no lock and read the last committed state.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, Literal, Protocol
+
+from corten.engine.types import (
+    Auth,
+    Container,
+    ContainerConfig,
+    Event,
+    Exec,
+    ExecConfig,
+    ExitStatus,
+    Image,
+    LogLine,
+    Pod,
+    PodConfig,
+    Progress,
+    Tenant,
+)
+
+WaitCondition = Literal["not-running", "next-exit", "removed"]
+ProgressSink = Callable[[Progress], None]
+
+
+class Engine(Protocol):
+    # containers ------------------------------------------------------------------------
+    async def create_container(
+        self,
+        tenant: Tenant,
+        config: ContainerConfig,
+        *,
+        name: str = "",
+        pod_id: str = "",
+        attempt: int = 0,
+        origin: dict[str, Any] | None = None,
+    ) -> Container:
+        """Record, name, snapshot. Raises NotFound (image), AlreadyExists (name)."""
+
+    async def start_container(self, tenant: Tenant, ref: str) -> Container:
+        """Start. NotModified if it runs; ProgramNotFound/ProgramNotExecutable for 127/126."""
+
+    async def stop_container(
+        self, tenant: Tenant, ref: str, *, timeout: float | None = None, signal: str = ""
+    ) -> Container:
+        """Stop signal, then SIGKILL after ``timeout`` seconds (None: the container's, else 10;
+        -1: never). NotModified if it does not run."""
+
+    async def kill_container(self, tenant: Tenant, ref: str, *, signal: str = "KILL") -> None:
+        """Send a signal by name or number. FailedPrecondition if it does not run."""
+
+    async def wait_container(
+        self, tenant: Tenant, ref: str, *, condition: WaitCondition = "not-running"
+    ) -> ExitStatus: ...
+
+    def exit_waiter(
+        self, tenant: Tenant, ref: str, *, condition: WaitCondition = "not-running"
+    ) -> Callable[[], Any]:
+        """Subscribe now, await later: returns an async function giving the ExitStatus.
+
+        For ``POST /containers/{id}/wait``, whose headers must go out once it is subscribed."""
+
+    async def remove_container(
+        self, tenant: Tenant, ref: str, *, force: bool = False, volumes: bool = False
+    ) -> None: ...
+
+    async def pause_container(self, tenant: Tenant, ref: str) -> None: ...
+
+    async def unpause_container(self, tenant: Tenant, ref: str) -> None: ...
+
+    def get_container(self, tenant: Tenant, ref: str) -> Container: ...
+
+    def list_containers(self, tenant: Tenant) -> Sequence[Container]: ...
+
+    async def resize_container(self, tenant: Tenant, ref: str, rows: int, cols: int) -> None: ...
+
+    async def attach_container(
+        self,
+        tenant: Tenant,
+        ref: str,
+        *,
+        stdin: bool = False,
+        stdout: bool = True,
+        stderr: bool = True,
+    ) -> socket.socket:
+        """A connected stream socket to the container's monitor (also before its start).
+
+        With a terminal it carries raw bytes both ways; without one, output comes in Docker's
+        frames (8-byte header: stream number, 3 zeros, big-endian length) and input is raw.
+        Shutting down the writing side closes stdin. End of file: the process ended."""
+
+    def logs(
+        self,
+        tenant: Tenant,
+        ref: str,
+        *,
+        stdout: bool = True,
+        stderr: bool = True,
+        follow: bool = False,
+        tail: int | None = None,
+        since: int = 0,
+        until: int = 0,
+    ) -> AsyncIterator[LogLine]: ...
+
+    async def update_container(self, tenant: Tenant, ref: str, changes: Any) -> Container: ...
+
+    async def top_container(self, tenant: Tenant, ref: str) -> list[int]:
+        """Process ids (of the daemon's PID namespace) in the container's cgroup."""
+
+    # execs -----------------------------------------------------------------------------
+    async def create_exec(self, tenant: Tenant, ref: str, config: ExecConfig) -> Exec: ...
+
+    async def start_exec(
+        self, tenant: Tenant, exec_id: str, *, stream: bool, tty: bool | None = None
+    ) -> socket.socket | None:
+        """Start; with ``stream`` the socket as for :meth:`attach_container`."""
+
+    async def wait_exec(self, tenant: Tenant, exec_id: str) -> int: ...
+
+    def get_exec(self, tenant: Tenant, exec_id: str) -> Exec: ...
+
+    def list_execs(self, tenant: Tenant, ref: str) -> Sequence[Exec]: ...
+
+    async def resize_exec(self, tenant: Tenant, exec_id: str, rows: int, cols: int) -> None: ...
+
+    # pods ------------------------------------------------------------------------------
+    async def run_pod(self, tenant: Tenant, config: PodConfig) -> Pod:
+        """Idempotent by (namespace, name, uid, attempt): a retry gets the same pod."""
+
+    async def stop_pod(self, tenant: Tenant, pod_id: str) -> None: ...
+
+    async def remove_pod(self, tenant: Tenant, pod_id: str) -> None: ...
+
+    def get_pod(self, tenant: Tenant, pod_id: str) -> Pod: ...
+
+    def list_pods(self, tenant: Tenant) -> Sequence[Pod]: ...
+
+    # images ----------------------------------------------------------------------------
+    async def pull_image(
+        self,
+        tenant: Tenant,
+        ref: str,
+        *,
+        platform: str = "",
+        auth: Auth | None = None,
+        progress: ProgressSink | None = None,
+    ) -> Image: ...
+
+    async def image_from_host(
+        self, tenant: Tenant, tag: str, programs: Sequence[str], *, cmd: Sequence[str] = ()
+    ) -> Image: ...
+
+    async def ensure_hello(self, tenant: Tenant) -> Image:
+        """The embedded default image ``hello``, made at first use."""
+
+    def get_image(self, tenant: Tenant, ref: str) -> Image: ...
+
+    def list_images(self, tenant: Tenant) -> Sequence[Image]: ...
+
+    async def remove_image(self, tenant: Tenant, ref: str, *, force: bool = False) -> list[Event]:
+        """Untag or delete; the events tell which (``untag``, ``delete``)."""
+
+    # the rest --------------------------------------------------------------------------
+    def events(
+        self,
+        tenant: Tenant | None,
+        *,
+        since: int | None = None,
+        until: int | None = None,
+        from_seq: int | None = None,
+    ) -> AsyncIterator[Event]: ...
+
+    def info(self) -> dict[str, Any]:
+        """Facts for ``docker info``, ``corten info`` and CRI's Status."""

@@ -1,0 +1,379 @@
+"""The engine's own types: what faces translate into and out of.
+
+All are immutable and serialise to JSON by msgspec (database rows, the native protocol).
+Times are nanoseconds since the epoch, sizes bytes, durations seconds where a name does
+not say otherwise. Empty strings and zeros mean "not given" unless a field says more.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+Tenant = Literal["docker", "k8s"]
+Status = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of the engine's types."""
+
+
+# --- what a caller asks for -------------------------------------------------------------
+
+
+class PortBinding(Record):
+    """One published port. ``host_port`` 0 lets the engine choose."""
+
+    container_port: int
+    protocol: str = "tcp"
+    host_ip: str = ""
+    host_port: int = 0
+
+
+class MountRequest(Record):
+    """A mount of the user's: ``bind`` (host path), ``tmpfs``; ``volume`` and ``image`` later."""
+
+    type: str
+    target: str
+    source: str = ""
+    read_only: bool = False
+    recursive_read_only: bool = False
+    propagation: str = ""
+    options: tuple[str, ...] = ()
+    create_source: bool = False  # `docker -v` makes a missing host directory, --mount doesn't
+    selinux_relabel: bool = False
+
+
+class DeviceRequest(Record):
+    """A host device made available inside; ``access`` as in ``rwm``."""
+
+    host_path: str
+    container_path: str = ""
+    access: str = "rwm"
+
+
+class Ulimit(Record):
+    name: str  # without RLIMIT_, lower case
+    soft: int
+    hard: int
+
+
+class Resources(Record):
+    """Limits; ``None`` leaves the kernel's default (0 is a value for some)."""
+
+    memory: int | None = None
+    memory_swap: int | None = None
+    memory_reservation: int | None = None
+    memory_swappiness: int | None = None
+    oom_kill_disable: bool | None = None
+    nano_cpus: int | None = None
+    cpu_shares: int | None = None
+    cpu_period: int | None = None
+    cpu_quota: int | None = None
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+    pids_limit: int | None = None
+    blkio_weight: int | None = None
+    hugepage_limits: dict[str, int] = {}
+    unified: dict[str, str] = {}
+
+
+class RestartPolicy(Record):
+    name: str = "no"
+    maximum_retry_count: int = 0
+
+
+class HealthConfig(Record):
+    test: tuple[str, ...] = ()
+    interval: float = 0
+    timeout: float = 0
+    start_period: float = 0
+    start_interval: float = 0
+    retries: int = 0
+
+
+class LogConfig(Record):
+    """``json-file`` and ``none`` for Docker, ``cri`` (with ``path``) for the kubelet."""
+
+    driver: str = "json-file"
+    options: dict[str, str] = {}
+    path: str = ""
+
+
+class Security(Record):
+    privileged: bool = False
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    no_new_privileges: bool = False
+    seccomp: str = "default"  # "default", "unconfined", or a profile's JSON text
+    apparmor: str = ""
+    selinux_label: str = ""
+    masked_paths: tuple[str, ...] | None = None  # None: the defaults
+    readonly_paths: tuple[str, ...] | None = None
+    readonly_rootfs: bool = False
+
+
+class Namespaces(Record):
+    """``private``, ``host``, ``pod`` (the pod's), ``container:ID``; network also a network's name.
+
+    For ``network``: ``none``, ``host``, ``default``/``bridge``, ``container:ID``, ``pod``.
+    """
+
+    network: str = "default"
+    pid: str = "private"
+    ipc: str = "private"
+    uts: str = "private"
+    cgroup: str = "private"
+    user: str = "host"
+
+
+class ContainerConfig(Record):
+    """Everything a container is made from."""
+
+    image: str  # as the user named it: reference, id or digest
+    hostname: str = ""
+    domainname: str = ""
+    user: str = ""
+    env: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] | None = None  # None: the image's; (): none (Docker: [""] resets)
+    cmd: tuple[str, ...] | None = None  # None: the image's, unless entrypoint is given
+    working_dir: str = ""
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    tty: bool = False
+    open_stdin: bool = False
+    stdin_once: bool = False
+    stop_signal: str = ""
+    stop_timeout: int | None = None
+    exposed_ports: tuple[str, ...] = ()  # "80/tcp"
+    ports: tuple[PortBinding, ...] = ()
+    publish_all: bool = False
+    mounts: tuple[MountRequest, ...] = ()
+    devices: tuple[DeviceRequest, ...] = ()
+    ulimits: tuple[Ulimit, ...] = ()
+    sysctls: dict[str, str] = {}
+    resources: Resources = Resources()
+    security: Security = Security()
+    namespaces: Namespaces = Namespaces()
+    restart: RestartPolicy = RestartPolicy()
+    health: HealthConfig | None = None
+    log: LogConfig = LogConfig()
+    auto_remove: bool = False
+    init: bool = False
+    runtime: str = ""  # "": the native one; "runc", "runsc", or a name from config.toml
+    shm_size: int = 64 << 20
+    oom_score_adj: int = 0
+    group_add: tuple[str, ...] = ()
+    supplemental_groups_strict: bool = False
+    cgroup_parent: str = ""
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+    extra_hosts: tuple[str, ...] = ()
+    mac_address: str = ""
+    console_size: tuple[int, int] | None = None  # rows, columns
+
+
+class ExecConfig(Record):
+    """An additional process in a running container."""
+
+    args: tuple[str, ...]
+    env: tuple[str, ...] = ()
+    user: str = ""
+    working_dir: str = ""
+    tty: bool = False
+    attach_stdin: bool = False
+    attach_stdout: bool = False
+    attach_stderr: bool = False
+    detach_keys: str = ""
+    privileged: bool = False
+    console_size: tuple[int, int] | None = None
+
+
+class PodConfig(Record):
+    """A Kubernetes pod sandbox (CRI ``PodSandboxConfig``), or a pod of our own."""
+
+    name: str
+    uid: str = ""
+    namespace: str = "default"
+    attempt: int = 0
+    hostname: str = ""
+    log_directory: str = ""
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    dns_servers: tuple[str, ...] = ()
+    dns_searches: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+    ports: tuple[PortBinding, ...] = ()
+    cgroup_parent: str = ""
+    host_network: bool = False
+    host_pid: bool = False
+    host_ipc: bool = False
+    share_pid: bool = False
+    sysctls: dict[str, str] = {}
+    security: Security = Security()
+    runtime: str = ""
+
+
+# --- what there is ----------------------------------------------------------------------
+
+
+class State(Record):
+    """Run state of a container."""
+
+    status: Status = "created"
+    pid: int = 0
+    exit_code: int = 0
+    error: str = ""
+    reason: str = ""  # "", "oom", "monitor-lost", "reboot"
+    oom_killed: bool = False
+    started_at: int = 0
+    finished_at: int = 0
+    restarting: bool = False
+    boot_id: str = ""
+
+
+class Endpoint(Record):
+    """One attachment of a container or pod to a network."""
+
+    network: str
+    network_id: str = ""
+    endpoint_id: str = ""
+    interface: str = "eth0"
+    mac_address: str = ""
+    ipv4: str = ""  # address
+    ipv4_prefix: int = 0
+    gateway4: str = ""
+    ipv6: str = ""
+    ipv6_prefix: int = 0
+    gateway6: str = ""
+    dns_names: tuple[str, ...] = ()
+    ports: tuple[PortBinding, ...] = ()  # as bound: every host_port is set
+
+
+class StepTime(Record):
+    """How long one step of a start took."""
+
+    step: str
+    microseconds: int
+
+
+class Container(Record):
+    """A container's record: one committed state, never a half one."""
+
+    id: str  # 64 hex digits
+    tenant: Tenant
+    name: str
+    config: ContainerConfig
+    image_ref: str
+    image_id: str
+    created_at: int
+    state: State = State()
+    pod_id: str = ""
+    attempt: int = 0
+    path: str = ""  # resolved program
+    args: tuple[str, ...] = ()
+    log_path: str = ""
+    hostname_path: str = ""
+    hosts_path: str = ""
+    resolv_path: str = ""
+    restart_count: int = 0
+    endpoints: tuple[Endpoint, ...] = ()
+    steps: tuple[StepTime, ...] = ()  # of the last start
+    snapshotter: str = ""
+    origin: dict[str, Any] = {}  # what the face was given, for faces that must repeat it
+
+
+class Exec(Record):
+    """An exec and, after its end, its exit code (kept until the container goes)."""
+
+    id: str
+    container_id: str
+    config: ExecConfig
+    running: bool = False
+    started: bool = False
+    pid: int = 0
+    exit_code: int | None = None
+
+
+class Pod(Record):
+    id: str
+    tenant: Tenant
+    config: PodConfig
+    created_at: int
+    ready: bool = False
+    netns_path: str = ""
+    ips: tuple[str, ...] = ()
+    cni_result: dict[str, Any] = {}
+    pid: int = 0  # of the reaper where the pod shares a PID namespace
+    reason: str = ""
+    boot_id: str = ""
+
+
+class Image(Record):
+    """An image as a tenant sees it; identity as in the design ("Image identity")."""
+
+    id: str  # digest of the config
+    tags: tuple[str, ...] = ()  # canonical references "docker.io/library/redis:7"
+    digests: tuple[str, ...] = ()  # "docker.io/library/redis@sha256:…"
+    created_at: int = 0
+    size: int = 0
+    architecture: str = ""
+    os: str = "linux"
+    variant: str = ""
+    config: dict[str, Any] = {}  # the image configuration, whole
+    layers: tuple[str, ...] = ()  # diff ids
+    pinned: bool = False
+    tenant: str = ""  # of a shared image: whose it is
+
+
+class Event(Record):
+    """One change of state; written in the transaction that made it."""
+
+    seq: int
+    time: int
+    monotonic: int
+    boot_id: str
+    tenant: str
+    type: str  # container, image, pod, network, volume, exec, daemon
+    action: str  # Docker's words: create, start, die, stop, kill, destroy, pull, …
+    id: str
+    attributes: dict[str, str] = {}
+
+
+class ExitStatus(Record):
+    code: int
+    error: str = ""
+    oom_killed: bool = False
+    finished_at: int = 0
+
+
+class LogLine(Record):
+    """One line (or part of one) of a container's log."""
+
+    time: int
+    stream: Literal["stdout", "stderr"]
+    data: bytes
+    partial: bool = False
+
+
+class Progress(Record):
+    """One step of a pull or of another long work."""
+
+    id: str  # a layer's short digest, or "" for the whole
+    status: str  # Docker's words: "Downloading", "Extracting", "Pull complete", …
+    current: int = 0
+    total: int = 0
+
+
+class Auth(msgspec.Struct, frozen=True, kw_only=True):
+    """Credentials for a registry. Never logged: ``repr`` hides them."""
+
+    username: str = ""
+    password: str = ""
+    identity_token: str = ""
+    registry_token: str = ""
+
+    def __repr__(self) -> str:
+        return "Auth(…)"

@@ -1,0 +1,1 @@
+"""Typed, immutable documents and values of the standards. Imports ``errors`` alone."""
