@@ -1,0 +1,61 @@
+"""Fixtures of every suite."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness import Daemon
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "soak: long; run by `make soak`, never in CI")
+    config.addinivalue_line("markers", "peers: runs Debian's dockerd, containerd, runc or podman")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if os.environ.get("CORTEN_SOAK"):
+        return
+    skip = pytest.mark.skip(reason="soak only: make soak")
+    for item in items:
+        if "soak" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def seed() -> int:
+    """Fixed in CI, random in soak, printed either way."""
+    value = int(os.environ.get("CORTEN_SEED") or 20261124)
+    if os.environ.get("CORTEN_SOAK") and "CORTEN_SEED" not in os.environ:
+        value = random.SystemRandom().randrange(1 << 32)
+    print(f"seed {value}")
+    return value
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[Daemon]:
+    """A daemon shared by a module's tests; everything is checked for leaks at the end."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    server = Daemon().start()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def own_daemon() -> Iterator[Daemon]:
+    """A daemon of one test's own, not started yet."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    server = Daemon()
+    try:
+        yield server
+    finally:
+        server.close()
