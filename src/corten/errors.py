@@ -11,7 +11,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Final
+    from typing import Any
 
 
 class CortenError(Exception):
@@ -25,7 +25,7 @@ class CortenError(Exception):
         hint: what the user can do about it; may be empty.
     """
 
-    code: Final[str] = "internal"
+    code: str = "internal"
 
     def __init__(
         self, message: str, *, step: str = "", path: str = "", errno: int = 0, hint: str = ""

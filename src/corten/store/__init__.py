@@ -1,1 +1,6 @@
-"""store."""
+"""The SQLite database: connections, transactions, numbered migrations, integrity."""
+
+from corten.store.database import Database
+from corten.store.lock import RootLock
+
+__all__ = ["Database", "RootLock"]
