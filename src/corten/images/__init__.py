@@ -1,1 +1,1 @@
-"""images."""
+"""Names to bytes: content store, registry client, unpacking, images from this machine."""

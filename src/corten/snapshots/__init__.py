@@ -1,1 +1,1 @@
-"""snapshots."""
+"""Layered file system states; emits ``Mount`` lists and knows nothing of who mounts them."""
