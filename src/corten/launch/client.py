@@ -15,15 +15,17 @@ A container's life, as the driver sees it::
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_SEQPACKET
 from _socket import socket as Socket
 from _socket import socketpair as _socketpair
 
 from corten import errors
-from corten.errors import CortenError, DataLoss, NotFound, Unavailable
+from corten.errors import CortenError, DataLoss, FailedPrecondition, NotFound, Unavailable
 from corten.launch import messages, wire
-from corten.launch.messages import Create, CreatePod, Message
+from corten.launch.messages import Create, CreatePod, Message, MonitorState
+from corten.spec.jsonlite import loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,7 +122,8 @@ class Connection:
     def _put(self, raw: bytes, numbers: list[int]) -> None:
         if not self._queue:
             try:
-                return wire.send_packet(self._sock, raw, numbers)
+                wire.send_packet(self._sock, raw, numbers)
+                return
             except BlockingIOError:
                 pass
         self._queue.append((raw, [_dup(fd) for fd in numbers]))
@@ -213,6 +216,43 @@ def connect_monitor(run_dir: str) -> Connection:
             errno=error.errno or 0,
         ) from None
     return Connection(sock)
+
+
+def read_state(run_dir: str) -> MonitorState | None:
+    """What the monitor of ``run_dir`` last wrote; None: nothing.
+
+    Raises:
+        FailedPrecondition: another version wrote it, which this one can't read.
+    """
+    try:
+        fd = os.open(f"{run_dir}/state.json", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    with open(fd, "rb") as file:
+        data = loads(file.read(), what="state.json")
+    version = int(data.get("version", 0))
+    if not messages.OLDEST_VERSION <= version <= messages.VERSION:
+        raise FailedPrecondition(
+            f"version {version} of a monitor's state is not supported",
+            path=f"{run_dir}/state.json",
+            hint="stop the container with the version of Corten that started it",
+        )
+    return messages.read(MonitorState, data)
+
+
+def is_locked(run_dir: str) -> bool:
+    """Whether a monitor lives in ``run_dir`` (or one is being forked at this moment)."""
+    try:
+        fd = os.open(f"{run_dir}/lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 def seqpacket_pair() -> tuple[Socket, Socket]:

@@ -146,6 +146,8 @@ class Create(Message):
         monitor_cgroup: the monitor's own; empty: it stays in the launcher's.
         drain: seconds after init's end for which processes that still hold its stdout or
             stderr are listened to.
+        seccomp: ``""``: the config's own filter; ``default``: Docker's profile, resolved for
+            the config's capabilities; else the JSON text of a profile in Docker's format.
         no_pivot, systemd_cgroup: as the runtime's flags of these names.
     """
 
@@ -167,6 +169,7 @@ class Create(Message):
     published: tuple[dict[str, Any], ...] = ()  # Published
     stop_signal: str = ""
     drain: float = 2.0
+    seccomp: str = ""
     no_pivot: bool = False
     systemd_cgroup: bool = False
 
@@ -447,6 +450,7 @@ class MonitorState(Message):
         cleaned: the cgroup is gone and the poststop hooks ran: nothing of the container
             is left but the run directory.
         exit_code: valid with ``exited``.
+        reason: ``""``, ``oom``, ``monitor-lost`` (the monitor was killed, code 137).
         error: why it never started (``CortenError.to_dict()``), or None.
         execs: exec id → ExecState, running ones and ended ones.
         kind: ``container`` or ``pod``.
@@ -468,6 +472,7 @@ class MonitorState(Message):
     exit_code: int = 0
     signal: int = 0
     oom_killed: bool = False
+    reason: str = ""
     error: dict[str, Any] | None = None
     cgroup: str = ""
     bundle: str = ""

@@ -24,6 +24,7 @@ class LauncherProcess:
 
 def spawn_launcher(
     *,
+    state_dir: str,
     python: str = "",
     program: str = "",
     cgroup: str = "",
@@ -34,6 +35,8 @@ def spawn_launcher(
     """Start a launcher. It answers ``Hello`` as soon as it is warm.
 
     Arguments:
+        state_dir: of the daemon; the launcher holds a lock on ``launcher.lock`` in it (its
+            process id inside) as long as it lives, so that a new daemon can wait for its end.
         python: the interpreter; empty: ``/usr/bin/python3``, or this process's own where
             that is of another version.
         program: ``corten/launch/__main__.py`` of the tree to run; empty: this package's.
@@ -43,7 +46,11 @@ def spawn_launcher(
     """
     python = python or default_python()
     program = program or os.path.join(os.path.dirname(__file__), "__main__.py")
-    argv = [python, "-IS", program, str(CONTROL_FD), "1" if protect else "0", cgroup]
+    argv = [python, "-IS", program, f"fd={CONTROL_FD}", f"state={state_dir}"]
+    if cgroup:
+        argv.append(f"cgroup={cgroup}")
+    if not protect:
+        argv.append("protect=0")
     mine, theirs = seqpacket_pair()
     try:
         actions = [
