@@ -1,1 +1,1 @@
-"""api."""
+"""The native protocol's server: translation between frames and the engine."""

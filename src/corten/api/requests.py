@@ -1,0 +1,274 @@
+"""The requests of the native protocol, as msgspec decodes and checks them.
+
+A request's payload is one JSON object; ``op`` names the class in snake case
+(``CreateContainer`` is ``create_container``); unknown members are refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from corten.engine.types import Auth, ContainerConfig, ExecConfig, PodConfig, Tenant
+
+WaitCondition = Literal["not-running", "next-exit", "removed"]
+
+
+def _op(name: str) -> str:
+    return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
+
+
+class Request(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag=_op
+):
+    """Base of all requests."""
+
+    tenant: Tenant = "docker"
+
+
+class Hello(Request, frozen=True, kw_only=True):
+    """Who answers: version, protocol, api."""
+
+
+class Info(Request, frozen=True, kw_only=True):
+    pass
+
+
+# containers -----------------------------------------------------------------------------
+
+
+class CreateContainer(Request, frozen=True, kw_only=True):
+    config: ContainerConfig
+    name: str = ""
+    pod_id: str = ""
+    attempt: int = 0
+    origin: dict[str, Any] | None = None
+
+
+class StreamSides(Request, frozen=True, kw_only=True):
+    """Which of the three standard streams an attached client wants."""
+
+    stdin: bool = False
+    stdout: bool = True
+    stderr: bool = True
+
+
+class Run(StreamSides, frozen=True, kw_only=True):
+    """Create, attach, start and wait in one request.
+
+    Items: ``{"created": Container}`` (with the stream's descriptor if ``attach``), then
+    ``{"started": Container}``; reply: the ExitStatus, or null without ``wait``.
+    """
+
+    config: ContainerConfig
+    name: str = ""
+    attach: bool = False
+    wait: WaitCondition | None = None
+    origin: dict[str, Any] | None = None
+
+
+class Start(StreamSides, frozen=True, kw_only=True):
+    """Attach, start and wait for an existing container; items and reply as for Run."""
+
+    ref: str
+    attach: bool = False
+    wait: WaitCondition | None = None
+
+
+class OfContainer(Request, frozen=True, kw_only=True):
+    ref: str
+
+
+class StartContainer(OfContainer, frozen=True, kw_only=True):
+    pass
+
+
+class StopContainer(OfContainer, frozen=True, kw_only=True):
+    timeout: float | None = None
+    signal: str = ""
+
+
+class KillContainer(OfContainer, frozen=True, kw_only=True):
+    signal: str = "KILL"
+
+
+class WaitContainer(OfContainer, frozen=True, kw_only=True):
+    condition: WaitCondition = "not-running"
+
+
+class RemoveContainer(OfContainer, frozen=True, kw_only=True):
+    force: bool = False
+    volumes: bool = False
+
+
+class PauseContainer(OfContainer, frozen=True, kw_only=True):
+    pass
+
+
+class UnpauseContainer(OfContainer, frozen=True, kw_only=True):
+    pass
+
+
+class GetContainer(OfContainer, frozen=True, kw_only=True):
+    pass
+
+
+class ListContainers(Request, frozen=True, kw_only=True):
+    pass
+
+
+class ResizeContainer(OfContainer, frozen=True, kw_only=True):
+    rows: int
+    cols: int
+
+
+class AttachContainer(StreamSides, frozen=True, kw_only=True):
+    """Reply: null, with the stream's descriptor."""
+
+    ref: str
+
+
+class Logs(OfContainer, frozen=True, kw_only=True):
+    """Answered by LINES frames."""
+
+    stdout: bool = True
+    stderr: bool = True
+    follow: bool = False
+    tail: int | None = None
+    since: int = 0
+    until: int = 0
+
+
+class UpdateContainer(OfContainer, frozen=True, kw_only=True):
+    changes: dict[str, Any]
+
+
+class TopContainer(OfContainer, frozen=True, kw_only=True):
+    pass
+
+
+# execs ----------------------------------------------------------------------------------
+
+
+class CreateExec(OfContainer, frozen=True, kw_only=True):
+    config: ExecConfig
+
+
+class RunExec(OfContainer, frozen=True, kw_only=True):
+    """Create, start and wait. Item: ``{"started": Exec}`` with the descriptor if ``stream``;
+    reply: the exit code, or null without ``wait``."""
+
+    config: ExecConfig
+    stream: bool = True
+    wait: bool = True
+
+
+class OfExec(Request, frozen=True, kw_only=True):
+    exec_id: str
+
+
+class StartExec(OfExec, frozen=True, kw_only=True):
+    """Reply: null, with the stream's descriptor if ``stream``."""
+
+    stream: bool = False
+    tty: bool | None = None
+
+
+class WaitExec(OfExec, frozen=True, kw_only=True):
+    pass
+
+
+class GetExec(OfExec, frozen=True, kw_only=True):
+    pass
+
+
+class ListExecs(OfContainer, frozen=True, kw_only=True):
+    pass
+
+
+class ResizeExec(OfExec, frozen=True, kw_only=True):
+    rows: int
+    cols: int
+
+
+# pods -----------------------------------------------------------------------------------
+
+
+class RunPod(Request, frozen=True, kw_only=True):
+    config: PodConfig
+
+
+class OfPod(Request, frozen=True, kw_only=True):
+    pod_id: str
+
+
+class StopPod(OfPod, frozen=True, kw_only=True):
+    pass
+
+
+class RemovePod(OfPod, frozen=True, kw_only=True):
+    pass
+
+
+class GetPod(OfPod, frozen=True, kw_only=True):
+    pass
+
+
+class ListPods(Request, frozen=True, kw_only=True):
+    pass
+
+
+# images ---------------------------------------------------------------------------------
+
+
+class OfImage(Request, frozen=True, kw_only=True):
+    ref: str
+
+
+class PullImage(OfImage, frozen=True, kw_only=True):
+    """Items: Progress; reply: the Image."""
+
+    platform: str = ""
+    auth: Auth | None = None
+
+
+class ImageFromHost(Request, frozen=True, kw_only=True):
+    tag: str
+    programs: tuple[str, ...]
+    cmd: tuple[str, ...] = ()
+
+
+class EnsureHello(Request, frozen=True, kw_only=True):
+    pass
+
+
+class GetImage(OfImage, frozen=True, kw_only=True):
+    pass
+
+
+class ListImages(Request, frozen=True, kw_only=True):
+    pass
+
+
+class RemoveImage(OfImage, frozen=True, kw_only=True):
+    force: bool = False
+
+
+# the rest -------------------------------------------------------------------------------
+
+
+class Events(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="op",
+    tag="events",
+):
+    """Items: Event. Without a tenant, those of all."""
+
+    tenant: Tenant | None = None
+    since: int | None = None
+    until: int | None = None
+    from_seq: int | None = None
