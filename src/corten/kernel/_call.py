@@ -28,31 +28,31 @@ if TYPE_CHECKING:
     Path = str | bytes
 
 
-class c_long(_SimpleCData):  # type: ignore[misc]  # _ctypes has no type information
+class c_long(_SimpleCData):  # type: ignore[type-arg]  # generic for the checker alone
     """C's ``long``."""
 
     _type_ = "l"
 
 
-class c_void_p(_SimpleCData):  # type: ignore[misc]  # as above
+class c_void_p(_SimpleCData):  # type: ignore[type-arg]  # generic for the checker alone
     """C's ``void *``."""
 
     _type_ = "P"
 
 
-class c_char(_SimpleCData):  # type: ignore[misc]  # as above
+class c_char(_SimpleCData):  # type: ignore[type-arg]  # generic for the checker alone
     """C's ``char``; arrays of it are the buffers the kernel writes to."""
 
     _type_ = "c"
 
 
-class _Call(CFuncPtr):  # type: ignore[misc]  # as above
+class _Call(CFuncPtr):
     _flags_ = FUNCFLAG_CDECL | FUNCFLAG_USE_ERRNO
     _restype_ = c_long
     _argtypes_ = (c_long,) + (c_void_p,) * 6
 
 
-class _CallHoldingGil(CFuncPtr):  # type: ignore[misc]  # as above
+class _CallHoldingGil(CFuncPtr):
     """For clone3: the interpreter must not be given away between the fork and its hooks."""
 
     _flags_ = FUNCFLAG_CDECL | FUNCFLAG_USE_ERRNO | FUNCFLAG_PYTHONAPI
@@ -60,13 +60,14 @@ class _CallHoldingGil(CFuncPtr):  # type: ignore[misc]  # as above
     _argtypes_ = (c_long,) + (c_void_p,) * 6
 
 
-class _Hook(CFuncPtr):  # type: ignore[misc]  # as above
+class _Hook(CFuncPtr):
     _flags_ = FUNCFLAG_CDECL | FUNCFLAG_PYTHONAPI
     _restype_ = None
     _argtypes_ = ()
 
 
-_self = dlopen(None, 2)  # RTLD_NOW; the interpreter and its libc
+# None and RTLD_NOW: the interpreter and its libc; the checker knows names only
+_self = dlopen(None, 2)  # type: ignore[arg-type]
 _address = dlsym(_self, "syscall")
 _raw = _Call(_address)
 _raw_holding_gil = _CallHoldingGil(_address)
@@ -112,6 +113,7 @@ _NUMBERS = {
     "setresgid": (119, 149),
     "setresuid": (117, 147),
     "statfs": (137, 43),
+    "syncfs": (306, 267),
     "umount2": (166, 39),
     "unshare": (272, 97),
 }
@@ -161,7 +163,7 @@ def cstr(path: Path) -> bytes:
 
 def buffer(size: int, content: bytes = b"") -> Any:
     """A zeroed array of ``size`` bytes the kernel may write to; ``.raw`` reads it."""
-    array = (c_char * size)()
+    array: Any = (c_char * size)()
     if content:
         array[: len(content)] = content
     return array
@@ -175,12 +177,12 @@ def pointer(array: Any) -> int:
 
 def strings(values: list[bytes]) -> Any:
     """A NULL-terminated ``char *[]``; it keeps ``values`` alive as its attribute ``owner``."""
-    array = (_c_char_p * (len(values) + 1))(*values)
+    array: Any = (_c_char_p * (len(values) + 1))(*values)
     array.owner = values
     return array
 
 
-class _c_char_p(_SimpleCData):  # type: ignore[misc]  # as above
+class _c_char_p(_SimpleCData):  # type: ignore[type-arg]  # generic for the checker alone
     _type_ = "z"
 
 

@@ -72,6 +72,11 @@ def statfs_type(path: Path | int) -> int:
     return magic & 0xFFFFFFFF
 
 
+def syncfs(fd: int) -> None:
+    """Write everything of the file system that ``fd`` lies on to its disk."""
+    call("syncfs", None, fd)
+
+
 def open_verified(path: Path, flags: int, magic: int, *, dirfd: int = AT_FDCWD) -> int:
     """Open a file that must lie on the file system ``magic``, without following a last link.
 
