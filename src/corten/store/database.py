@@ -26,7 +26,7 @@ _READERS = 2
 class _Job:
     """One transaction on its way through the writer."""
 
-    __slots__ = ("durable", "error", "fn", "future", "loop", "on_commit", "value")
+    __slots__ = ("durable", "error", "fn", "future", "hooks", "loop", "value")
 
     def __init__(
         self,
@@ -40,14 +40,15 @@ class _Job:
         self.durable = durable
         self.future = future
         self.loop = loop
-        self.on_commit = on_commit
+        self.hooks: list[Callable[[Any], None]] = [] if on_commit is None else [on_commit]
         self.value: Any = None
         self.error: BaseException | None = None
 
     def settle(self) -> None:
-        """Run the commit's hook and answer the caller (on the caller's loop)."""
-        if self.error is None and self.on_commit is not None:
-            self.on_commit(self.value)
+        """Run the commit's hooks and answer the caller (on the caller's loop)."""
+        if self.error is None:
+            for hook in self.hooks:
+                hook(self.value)
         if self.future.done():  # the caller was cancelled; the commit stands
             return
         if self.error is not None:
@@ -78,6 +79,7 @@ class Database:
         self.path = path
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
+        self._current: _Job | None = None
         self._writer = self._prepare(shipped() if migrations is None else migrations)
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
@@ -160,6 +162,12 @@ class Database:
         self._put(_Job(fn, durable, future, None, None))
         return future.result()
 
+    def after_commit(self, hook: Callable[[], None]) -> None:
+        """From inside a transaction: call ``hook`` as ``on_commit`` is called, see
+        :meth:`write`. For code that takes part in somebody else's transaction."""
+        assert self._current is not None, "after_commit is for transactions"
+        self._current.hooks.append(lambda _value: hook())
+
     def _put(self, job: _Job) -> None:
         if self._closed:
             raise Unavailable("the database is closed", path=self.path)
@@ -206,6 +214,7 @@ class Database:
 
     def _run(self, connection: sqlite3.Connection, job: _Job) -> None:
         connection.execute("SAVEPOINT job")
+        self._current = job
         try:
             job.value = job.fn(connection)
         except sqlite3.Error as error:

@@ -1,0 +1,63 @@
+"""What the engine must know of its daemon; made from ``config.toml`` by ``daemon``."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """An OCI runtime's program that containers may ask for by name."""
+
+    path: str
+    args: tuple[str, ...] = ()
+
+
+class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of one engine.
+
+    Fields:
+        root: R, durable data.
+        state: S, gone after a reboot.
+        prefix: of every name in a host-wide name space.
+        package_dir: directory that holds the ``corten`` package, for the launcher.
+        share_images: images of one tenant are visible to the other.
+        runtimes: by name; ``""`` and ``native`` are the one of our own.
+        cgroup_parent: path below which containers' groups are made; ``""``: the prefix.
+        log_max_size, log_max_files: defaults of ``json-file`` (bytes; 0: never rotated).
+        start_deadline: seconds in which a container must be created and started.
+        event_history: how many events are kept.
+    """
+
+    root: str
+    state: str
+    prefix: str
+    package_dir: str
+    version: str = ""
+    share_images: bool = True
+    runtimes: dict[str, RuntimeSettings] = {}
+    cgroup_parent: str = ""
+    log_max_size: int = 0
+    log_max_files: int = 1
+    start_deadline: float = 60.0
+    event_history: int = 20_000
+
+    def container_dir(self, container_id: str) -> str:
+        """R/containers/ID: hosts, hostname, resolv.conf and the json-file log."""
+        return f"{self.root}/containers/{container_id}"
+
+    def run_dir(self, container_id: str) -> str:
+        """S/run/ID: the monitor's."""
+        return f"{self.state}/run/{container_id}"
+
+    def pod_dir(self, pod_id: str) -> str:
+        """S/pods/ID: the pod monitor's."""
+        return f"{self.state}/pods/{pod_id}"
+
+    @property
+    def monitors_cgroup(self) -> str:
+        """The group of the launcher and of monitors, outside the daemon's own."""
+        return f"/{self.prefix}-monitors"
+
+    def container_cgroup(self, container_id: str, parent: str = "") -> str:
+        """The path of a container's group, as ``linux.cgroupsPath`` has it."""
+        return f"{(parent or self.cgroup_parent or '/' + self.prefix).rstrip('/')}/{container_id}"
