@@ -1,0 +1,255 @@
+"""The entry of the public API: :class:`Client` and its collections."""
+
+from __future__ import annotations
+
+from posix import environ as _environ
+
+from corten.client.connection import Connection
+from corten.client.records import Container, Image, Pod, Result
+from corten.client.streams import Stream
+from corten.errors import NotFound
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Any
+
+DEFAULT_STATE = "/run/corten"
+
+
+class _Collection:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    @property
+    def _connection(self) -> Connection:
+        return self._client.connection
+
+    @property
+    def _tenant(self) -> str:
+        return self._client.tenant
+
+
+class Containers(_Collection):
+    """``client.containers``."""
+
+    def _wrap(self, attrs: dict[str, Any]) -> Container:
+        return Container(self._connection, self._tenant, attrs)
+
+    def create(
+        self, image: str, command: Sequence[str] | None = None, *, name: str = "",
+        env: Mapping[str, str] | None = None, **config: Any,
+    ) -> Container:  # fmt: skip
+        """Make a container without starting it.
+
+        Arguments:
+            command: replaces the image's; None keeps it.
+            env: variables for the process.
+            config: further members of ``ContainerConfig`` (docs/protocol.md), as
+                ``resources={"memory": 64 << 20}``.
+        Raises:
+            NotFound: the image is not there; :meth:`Images.pull` it first.
+        """
+        document = _config(image, command, env, config)
+        return self._wrap(
+            self._connection.call(
+                "create_container", tenant=self._tenant, config=document, name=name
+            )
+        )
+
+    def run(
+        self, image: str, command: Sequence[str] | None = None, *, name: str = "",
+        env: Mapping[str, str] | None = None, stdin: bytes = b"", remove: bool = True,
+        **config: Any,
+    ) -> Result:  # fmt: skip
+        """Run a container to its end: exit code and output. Arguments as for :meth:`create`.
+
+        Arguments:
+            stdin: bytes for its standard input.
+            remove: take the container away afterwards.
+        """
+        document = _config(image, command, env, config)
+        document.update(auto_remove=remove, open_stdin=bool(stdin), stdin_once=bool(stdin))
+        answers = self._connection.stream(
+            "run", tenant=self._tenant, config=document, name=name, attach=True,
+            stdin=bool(stdin), wait="removed" if remove else "not-running",
+        )  # fmt: skip
+        with Stream(next(answers).fds[0], tty=bool(document.get("tty"))) as stream:
+            next(answers)
+            if stdin:
+                stream.write(stdin)
+                stream.close_stdin()
+            out, err = stream.read_all()
+        return Result(int(next(answers).value["code"]), out, err)
+
+    def start(
+        self, image: str, command: Sequence[str] | None = None, *, name: str = "",
+        env: Mapping[str, str] | None = None, **config: Any,
+    ) -> Container:  # fmt: skip
+        """Create and start in the background, in one round trip."""
+        document = _config(image, command, env, config)
+        last: dict[str, Any] = {}
+        for answer in self._connection.stream(
+            "run", tenant=self._tenant, config=document, name=name
+        ):
+            last = answer.value["started"] if answer.value and "started" in answer.value else last
+        return self._wrap(last)
+
+    def get(self, ref: str) -> Container:
+        """By id, unique prefix of one, or name. Raises NotFound."""
+        return self._wrap(self._connection.call("get_container", tenant=self._tenant, ref=ref))
+
+    def list(self) -> list[Container]:
+        """All containers of the tenant, in every state."""
+        records = self._connection.call("list_containers", tenant=self._tenant)
+        return [self._wrap(attrs) for attrs in records]
+
+
+class Images(_Collection):
+    """``client.images``."""
+
+    def _wrap(self, attrs: dict[str, Any]) -> Image:
+        return Image(self._connection, self._tenant, attrs)
+
+    def pull(
+        self, ref: str, *, platform: str = "", auth: Mapping[str, str] | None = None,
+        progress: Callable[[dict[str, Any]], object] | None = None,
+    ) -> Image:  # fmt: skip
+        """Fetch an image from its registry.
+
+        Arguments:
+            platform: ``linux/arm64``; empty: this machine's.
+            auth: ``username`` and ``password``, or ``identity_token``.
+            progress: called with each ``{"id", "status", "current", "total"}``.
+        """
+        arguments: dict[str, Any] = {"ref": ref, "platform": platform}
+        if auth:
+            arguments["auth"] = dict(auth)
+        last: Any = None
+        for answer in self._connection.stream("pull_image", tenant=self._tenant, **arguments):
+            last = answer.value
+            if not answer.final and progress is not None:
+                progress(last)
+        return self._wrap(last)
+
+    def from_host(self, tag: str, programs: Sequence[str], cmd: Sequence[str] = ()) -> Image:
+        """Make an image from programs of the daemon's machine and their libraries."""
+        return self._wrap(
+            self._connection.call(
+                "image_from_host",
+                tenant=self._tenant,
+                tag=tag,
+                programs=list(programs),
+                cmd=list(cmd),
+            )  # fmt: skip
+        )
+
+    def ensure_hello(self) -> Image:
+        """The embedded image ``hello``, made if it is not there yet."""
+        return self._wrap(self._connection.call("ensure_hello", tenant=self._tenant))
+
+    def get(self, ref: str) -> Image:
+        return self._wrap(self._connection.call("get_image", tenant=self._tenant, ref=ref))
+
+    def exists(self, ref: str) -> bool:
+        """Whether :meth:`get` would find it."""
+        try:
+            self.get(ref)
+        except NotFound:
+            return False
+        return True
+
+    def list(self) -> list[Image]:
+        records = self._connection.call("list_images", tenant=self._tenant)
+        return [self._wrap(attrs) for attrs in records]
+
+    def remove(self, ref: str, *, force: bool = False) -> list[dict[str, Any]]:
+        """Untag or delete; the events that tell which."""
+        return list(
+            self._connection.call("remove_image", tenant=self._tenant, ref=ref, force=force)
+        )
+
+
+class Pods(_Collection):
+    """``client.pods``: of the tenant ``k8s``, unless the client's own is another."""
+
+    def _wrap(self, attrs: dict[str, Any]) -> Pod:
+        return Pod(self._connection, self._tenant, attrs)
+
+    def get(self, pod_id: str) -> Pod:
+        return self._wrap(self._connection.call("get_pod", tenant=self._tenant, pod_id=pod_id))
+
+    def list(self) -> list[Pod]:
+        records = self._connection.call("list_pods", tenant=self._tenant)
+        return [self._wrap(attrs) for attrs in records]
+
+
+class Client:
+    """A connection to a daemon on this machine.
+
+    ::
+
+        with Client() as client:
+            print(client.containers.run("hello").stdout.decode())
+
+    Arguments:
+        path: the daemon's ``corten.sock``; None: ``$CORTEN_STATE/corten.sock``, with
+            ``/run/corten`` as the default state directory.
+        tenant: ``docker`` or ``k8s``: whose containers and images are seen.
+    """
+
+    def __init__(self, path: str | None = None, *, tenant: str = "docker") -> None:
+        self.connection = Connection(path or default_path())
+        self.tenant = tenant
+        self.containers = Containers(self)
+        self.images = Images(self)
+        self.pods = Pods(self)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def version(self) -> dict[str, Any]:
+        """The daemon's version and protocol."""
+        return dict(self.connection.call("hello"))
+
+    def info(self) -> dict[str, Any]:
+        return dict(self.connection.call("info"))
+
+    def events(
+        self, *, since: int | None = None, until: int | None = None, all_tenants: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """Changes of state as they happen.
+
+        Arguments:
+            since, until: nanoseconds since the epoch; without ``until`` it never ends.
+        """
+        tenant = None if all_tenants else self.tenant
+        for answer in self.connection.stream("events", tenant=tenant, since=since, until=until):
+            if not answer.final:
+                yield answer.value
+
+
+def default_path() -> str:
+    """Where the daemon of this environment listens."""
+    state = _environ.get(b"CORTEN_STATE", DEFAULT_STATE.encode()).decode()
+    return f"{state}/corten.sock"
+
+
+def _config(
+    image: str,
+    command: Sequence[str] | None,
+    env: Mapping[str, str] | None,
+    config: dict[str, Any],
+) -> dict[str, Any]:
+    document: dict[str, Any] = {"image": image, **config}
+    if command is not None:
+        document["cmd"] = list(command)
+    if env is not None:
+        document["env"] = [f"{key}={value}" for key, value in env.items()]
+    return document

@@ -1,0 +1,188 @@
+"""Containers, images and pods as the public API shows them: the daemon's record, and verbs.
+
+``attrs`` is the record as it travelled (docs/protocol.md); members at their defaults are
+left out of it.
+"""
+
+from __future__ import annotations
+
+from corten.client.streams import Stream
+from corten.spec import frames
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
+
+    from corten.client.connection import Connection
+
+
+class Result:
+    """How a process ended: its exit code and, where it was captured, its output."""
+
+    __slots__ = ("code", "stderr", "stdout")
+
+    def __init__(self, code: int, stdout: bytes = b"", stderr: bytes = b"") -> None:
+        self.code = code
+        self.stdout = stdout
+        self.stderr = stderr
+
+    def __repr__(self) -> str:
+        return f"Result(code={self.code}, stdout={self.stdout!r}, stderr={self.stderr!r})"
+
+
+class LogLine:
+    """One line of a log: nanoseconds since the epoch, 1 or 2, and its bytes."""
+
+    __slots__ = ("data", "partial", "stream", "time")
+
+    def __init__(self, time: int, stream: int, partial: bool, data: bytes) -> None:
+        self.time = time
+        self.stream = stream
+        self.partial = partial
+        self.data = data
+
+
+class _Record:
+    def __init__(self, connection: Connection, tenant: str, attrs: dict[str, Any]) -> None:
+        self._connection = connection
+        self._tenant = tenant
+        self.attrs = attrs
+
+    @property
+    def id(self) -> str:
+        return str(self.attrs["id"])
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id[:19]}>"
+
+
+class Container(_Record):
+    """A container. Verbs raise :class:`corten.errors.CortenError`."""
+
+    @property
+    def name(self) -> str:
+        return str(self.attrs["name"])
+
+    @property
+    def status(self) -> str:
+        """created, running, paused, restarting, removing, exited or dead, as last read."""
+        return str(self.attrs.get("state", {}).get("status", "created"))
+
+    @property
+    def exit_code(self) -> int:
+        return int(self.attrs.get("state", {}).get("exit_code", 0))
+
+    def _call(self, op: str, **arguments: Any) -> Any:
+        return self._connection.call(op, tenant=self._tenant, ref=self.id, **arguments)
+
+    def reload(self) -> Container:
+        """Read the record again."""
+        self.attrs = self._call("get_container")
+        return self
+
+    def start(self) -> Container:
+        self.attrs = self._call("start_container")
+        return self
+
+    def stop(self, *, timeout: float | None = None, signal: str = "") -> Container:
+        """The stop signal, then SIGKILL after ``timeout`` seconds (None: the container's own)."""
+        self.attrs = self._call("stop_container", timeout=timeout, signal=signal)
+        return self
+
+    def kill(self, signal: str = "KILL") -> None:
+        self._call("kill_container", signal=signal)
+
+    def wait(self, condition: str = "not-running") -> int:
+        """The exit code, when there is one."""
+        return int(self._call("wait_container", condition=condition)["code"])
+
+    def remove(self, *, force: bool = False, volumes: bool = False) -> None:
+        self._call("remove_container", force=force, volumes=volumes)
+
+    def pause(self) -> None:
+        self._call("pause_container")
+
+    def unpause(self) -> None:
+        self._call("unpause_container")
+
+    def resize(self, rows: int, cols: int) -> None:
+        self._call("resize_container", rows=rows, cols=cols)
+
+    def top(self) -> list[int]:
+        """Its processes, as numbers of the daemon's PID namespace."""
+        return list(self._call("top_container"))
+
+    def attach(self, *, stdin: bool = False, stdout: bool = True, stderr: bool = True) -> Stream:
+        """Its standard streams, also before the start. They do not end with the daemon."""
+        fd = self._connection.call_for_fd(
+            "attach_container", tenant=self._tenant, ref=self.id,
+            stdin=stdin, stdout=stdout, stderr=stderr,
+        )  # fmt: skip
+        return Stream(fd, tty=bool(self.attrs["config"].get("tty")))
+
+    def logs(
+        self, *, stdout: bool = True, stderr: bool = True, follow: bool = False,
+        tail: int | None = None, since: int = 0, until: int = 0,
+    ) -> Iterator[LogLine]:  # fmt: skip
+        """What it wrote.
+
+        Arguments:
+            tail: only the last so many lines; None: all.
+            since, until: nanoseconds since the epoch; 0: no limit.
+        """
+        answers = self._connection.stream(
+            "logs", tenant=self._tenant, ref=self.id, stdout=stdout, stderr=stderr,
+            follow=follow, tail=tail, since=since, until=until,
+        )  # fmt: skip
+        for answer in answers:
+            for line in frames.decode_lines(answer.lines):
+                yield LogLine(*line)
+
+    def exec(
+        self, args: Sequence[str], *, env: Mapping[str, str] | None = None, user: str = "",
+        working_dir: str = "", stdin: bytes = b"",
+    ) -> Result:  # fmt: skip
+        """Run another process inside and wait for it."""
+        config = {
+            "args": list(args), "user": user, "working_dir": working_dir,
+            "env": [f"{k}={v}" for k, v in (env or {}).items()],
+            "attach_stdin": bool(stdin), "attach_stdout": True, "attach_stderr": True,
+        }  # fmt: skip
+        answers = self._connection.stream(
+            "run_exec", tenant=self._tenant, ref=self.id, config=config
+        )
+        with Stream(next(answers).fds[0], tty=False) as stream:
+            if stdin:
+                stream.write(stdin)
+            stream.close_stdin()
+            out, err = stream.read_all()
+        return Result(int(next(answers).value), out, err)
+
+
+class Image(_Record):
+    """An image of the daemon's store."""
+
+    @property
+    def tags(self) -> list[str]:
+        return list(self.attrs.get("tags", ()))
+
+    def remove(self, *, force: bool = False) -> list[dict[str, Any]]:
+        """Untag or delete it; the events that tell which."""
+        return list(
+            self._connection.call("remove_image", tenant=self._tenant, ref=self.id, force=force)
+        )
+
+
+class Pod(_Record):
+    """A Kubernetes pod's sandbox."""
+
+    @property
+    def name(self) -> str:
+        return str(self.attrs["config"]["name"])
+
+    def stop(self) -> None:
+        self._connection.call("stop_pod", tenant=self._tenant, pod_id=self.id)
+
+    def remove(self) -> None:
+        self._connection.call("remove_pod", tenant=self._tenant, pod_id=self.id)
