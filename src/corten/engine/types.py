@@ -22,7 +22,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 # --- what a caller asks for -------------------------------------------------------------
 
 
-class PortBinding(Record):
+class PortBinding(Record, frozen=True, kw_only=True):
     """One published port. ``host_port`` 0 lets the engine choose."""
 
     container_port: int
@@ -31,7 +31,7 @@ class PortBinding(Record):
     host_port: int = 0
 
 
-class MountRequest(Record):
+class MountRequest(Record, frozen=True, kw_only=True):
     """A mount of the user's: ``bind`` (host path), ``tmpfs``; ``volume`` and ``image`` later."""
 
     type: str
@@ -45,7 +45,7 @@ class MountRequest(Record):
     selinux_relabel: bool = False
 
 
-class DeviceRequest(Record):
+class DeviceRequest(Record, frozen=True, kw_only=True):
     """A host device made available inside; ``access`` as in ``rwm``."""
 
     host_path: str
@@ -53,13 +53,13 @@ class DeviceRequest(Record):
     access: str = "rwm"
 
 
-class Ulimit(Record):
+class Ulimit(Record, frozen=True, kw_only=True):
     name: str  # without RLIMIT_, lower case
     soft: int
     hard: int
 
 
-class Resources(Record):
+class Resources(Record, frozen=True, kw_only=True):
     """Limits; ``None`` leaves the kernel's default (0 is a value for some)."""
 
     memory: int | None = None
@@ -79,12 +79,12 @@ class Resources(Record):
     unified: dict[str, str] = {}
 
 
-class RestartPolicy(Record):
+class RestartPolicy(Record, frozen=True, kw_only=True):
     name: str = "no"
     maximum_retry_count: int = 0
 
 
-class HealthConfig(Record):
+class HealthConfig(Record, frozen=True, kw_only=True):
     test: tuple[str, ...] = ()
     interval: float = 0
     timeout: float = 0
@@ -93,7 +93,7 @@ class HealthConfig(Record):
     retries: int = 0
 
 
-class LogConfig(Record):
+class LogConfig(Record, frozen=True, kw_only=True):
     """``json-file`` and ``none`` for Docker, ``cri`` (with ``path``) for the kubelet."""
 
     driver: str = "json-file"
@@ -101,7 +101,7 @@ class LogConfig(Record):
     path: str = ""
 
 
-class Security(Record):
+class Security(Record, frozen=True, kw_only=True):
     privileged: bool = False
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
@@ -114,7 +114,7 @@ class Security(Record):
     readonly_rootfs: bool = False
 
 
-class Namespaces(Record):
+class Namespaces(Record, frozen=True, kw_only=True):
     """``private``, ``host``, ``pod`` (the pod's), ``container:ID``; network also a network's name.
 
     For ``network``: ``none``, ``host``, ``default``/``bridge``, ``container:ID``, ``pod``.
@@ -128,7 +128,7 @@ class Namespaces(Record):
     user: str = "host"
 
 
-class ContainerConfig(Record):
+class ContainerConfig(Record, frozen=True, kw_only=True):
     """Everything a container is made from."""
 
     image: str  # as the user named it: reference, id or digest
@@ -175,7 +175,7 @@ class ContainerConfig(Record):
     console_size: tuple[int, int] | None = None  # rows, columns
 
 
-class ExecConfig(Record):
+class ExecConfig(Record, frozen=True, kw_only=True):
     """An additional process in a running container."""
 
     args: tuple[str, ...]
@@ -191,7 +191,7 @@ class ExecConfig(Record):
     console_size: tuple[int, int] | None = None
 
 
-class PodConfig(Record):
+class PodConfig(Record, frozen=True, kw_only=True):
     """A Kubernetes pod sandbox (CRI ``PodSandboxConfig``), or a pod of our own."""
 
     name: str
@@ -219,7 +219,7 @@ class PodConfig(Record):
 # --- what there is ----------------------------------------------------------------------
 
 
-class State(Record):
+class State(Record, frozen=True, kw_only=True):
     """Run state of a container."""
 
     status: Status = "created"
@@ -234,7 +234,7 @@ class State(Record):
     boot_id: str = ""
 
 
-class Endpoint(Record):
+class Endpoint(Record, frozen=True, kw_only=True):
     """One attachment of a container or pod to a network."""
 
     network: str
@@ -252,14 +252,14 @@ class Endpoint(Record):
     ports: tuple[PortBinding, ...] = ()  # as bound: every host_port is set
 
 
-class StepTime(Record):
+class StepTime(Record, frozen=True, kw_only=True):
     """How long one step of a start took."""
 
     step: str
     microseconds: int
 
 
-class Container(Record):
+class Container(Record, frozen=True, kw_only=True):
     """A container's record: one committed state, never a half one."""
 
     id: str  # 64 hex digits
@@ -285,7 +285,7 @@ class Container(Record):
     origin: dict[str, Any] = {}  # what the face was given, for faces that must repeat it
 
 
-class Exec(Record):
+class Exec(Record, frozen=True, kw_only=True):
     """An exec and, after its end, its exit code (kept until the container goes)."""
 
     id: str
@@ -297,7 +297,7 @@ class Exec(Record):
     exit_code: int | None = None
 
 
-class Pod(Record):
+class Pod(Record, frozen=True, kw_only=True):
     id: str
     tenant: Tenant
     config: PodConfig
@@ -311,7 +311,7 @@ class Pod(Record):
     boot_id: str = ""
 
 
-class Image(Record):
+class Image(Record, frozen=True, kw_only=True):
     """An image as a tenant sees it; identity as in the design ("Image identity")."""
 
     id: str  # digest of the config
@@ -328,7 +328,7 @@ class Image(Record):
     tenant: str = ""  # of a shared image: whose it is
 
 
-class Event(Record):
+class Event(Record, frozen=True, kw_only=True):
     """One change of state; written in the transaction that made it."""
 
     seq: int
@@ -342,14 +342,14 @@ class Event(Record):
     attributes: dict[str, str] = {}
 
 
-class ExitStatus(Record):
+class ExitStatus(Record, frozen=True, kw_only=True):
     code: int
     error: str = ""
     oom_killed: bool = False
     finished_at: int = 0
 
 
-class LogLine(Record):
+class LogLine(Record, frozen=True, kw_only=True):
     """One line (or part of one) of a container's log."""
 
     time: int
@@ -358,7 +358,7 @@ class LogLine(Record):
     partial: bool = False
 
 
-class Progress(Record):
+class Progress(Record, frozen=True, kw_only=True):
     """One step of a pull or of another long work."""
 
     id: str  # a layer's short digest, or "" for the whole
