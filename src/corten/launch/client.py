@@ -19,10 +19,10 @@ import fcntl
 import os
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_SEQPACKET
 from _socket import socket as Socket
-from _socket import socketpair as _socketpair
 
 from corten import errors
 from corten.errors import CortenError, DataLoss, FailedPrecondition, NotFound, Unavailable
+from corten.kernel.sockets import seqpacket_pair
 from corten.launch import messages, wire
 from corten.launch.messages import Create, CreatePod, Message, MonitorState
 from corten.spec.jsonlite import loads
@@ -228,8 +228,10 @@ def read_state(run_dir: str) -> MonitorState | None:
         fd = os.open(f"{run_dir}/state.json", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
-    with open(fd, "rb") as file:
-        data = loads(file.read(), what="state.json")
+    try:
+        data = loads(os.read(fd, os.fstat(fd).st_size), what="state.json")
+    finally:
+        os.close(fd)
     version = int(data.get("version", 0))
     if not messages.OLDEST_VERSION <= version <= messages.VERSION:
         raise FailedPrecondition(
@@ -253,11 +255,6 @@ def is_locked(run_dir: str) -> bool:
     finally:
         os.close(fd)
     return False
-
-
-def seqpacket_pair() -> tuple[Socket, Socket]:
-    """Two connected ends, close-on-exec."""
-    return _socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
 
 
 def _decode(packet: wire.Packet) -> Reply | Event:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from corten.launch.client import LauncherConnection, seqpacket_pair
+from corten.kernel.sockets import seqpacket_pair
+from corten.launch.client import LauncherConnection
 
 CONTROL_FD = 3  # where the launcher finds its socket
 

@@ -1,25 +1,15 @@
 """Packets with descriptors over a ``SOCK_SEQPACKET`` socket; format in ``messages``.
 
-Used by both ends. Nothing here waits: a full socket raises ``BlockingIOError`` from
-:func:`send_packet`, an empty one makes :func:`receive_packet` return None.
+Used by both ends, on sockets that do not block: a full one raises ``BlockingIOError`` from
+:func:`send_packet`, an empty one makes :meth:`Receiver.receive` return None.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
-from _socket import (
-    CMSG_LEN,
-    CMSG_SPACE,
-    MSG_CMSG_CLOEXEC,
-    MSG_CTRUNC,
-    MSG_DONTWAIT,
-    MSG_NOSIGNAL,
-    SCM_RIGHTS,
-    SOL_SOCKET,
-)
 
 from corten.errors import DataLoss, InvalidArgument, Unavailable
+from corten.kernel import process, sockets
 from corten.launch.messages import VERSION
 from corten.spec.jsonlite import dumpb, loads
 
@@ -28,45 +18,25 @@ if TYPE_CHECKING:
     from _socket import socket as Socket
     from typing import Any
 
+    RawPacket = tuple[bytes, list[int]]
+
 MAX_FDS = 200  # the kernel takes 253 in a packet (SCM_MAX_FD)
 MAX_BODY = 64 << 10
 MAX_PACKET = 128 << 10
 MAX_DOCUMENT = 64 << 20
-_INT = 4
 
 
 def sealed_memfd(name: str, data: bytes) -> int:
     """A read-only copy of ``data`` as a descriptor (close-on-exec), its offset 0."""
-    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
-        seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
-        os.lseek(fd, 0, os.SEEK_SET)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
+    return process.memfd(name, data)
 
 
 def read_memfd(fd: int, *, what: str) -> bytes:
-    """Everything a memfd holds; it must be sealed against writing.
-
-    Raises:
-        InvalidArgument: not sealed, or larger than ``MAX_DOCUMENT``.
-    """
-    size = os.fstat(fd).st_size
-    if size > MAX_DOCUMENT:
-        raise InvalidArgument(f"{what} has {size} bytes, at most {MAX_DOCUMENT} are taken")
+    """Everything that a sealed memfd holds; InvalidArgument if it is none or too large."""
     try:
-        seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
-    except OSError:
-        seals = 0
-    if not seals & fcntl.F_SEAL_WRITE:
-        raise InvalidArgument(f"{what} is no sealed memfd")
-    return os.pread(fd, size, 0)
+        return process.read_memfd(fd, limit=MAX_DOCUMENT)
+    except OSError as error:
+        raise InvalidArgument(f"{what}: {error.strerror}", errno=error.errno or 0) from None
 
 
 class Packet:
@@ -90,34 +60,30 @@ class Packet:
         self.fds.clear()
 
 
-def encode(data: dict[str, Any], fds: dict[str, int]) -> tuple[list[tuple[bytes, list[int]]], int]:
-    """The packets (bytes, descriptors) of one message, and a memfd that the caller closes
-    once they are sent (-1: none). ``data`` is changed."""
-    data["v"] = VERSION
+def encode(data: dict[str, Any], fds: dict[str, int]) -> tuple[list[RawPacket], int]:
+    """The packets (bytes, descriptors) of one message, in the order in which they must be
+    sent, and a memfd that the caller closes once they are (-1: none)."""
+    data = {"v": VERSION, **data}
     numbers = dict(fds)
     spill = -1
-    raw = dumpb({**data, "fds": list(numbers)} if numbers else data)
-    if len(raw) > MAX_BODY:
+    if _too_long(dumpb(data)):
         spill = sealed_memfd("corten-body", dumpb(data))
         numbers["body"] = spill
-        short: dict[str, Any] = {"v": VERSION, "body": True, "fds": list(numbers)}
-        if "id" in data:
-            short["id"] = data["id"]
-        raw = dumpb(short)
-    packets: list[tuple[bytes, list[int]]] = []
+        data = {"v": VERSION, "body": True}
     names = list(numbers)
+    packets: list[RawPacket] = []
     while len(names) > MAX_FDS:
         head, names = names[:MAX_FDS], names[MAX_FDS:]
-        more = dumpb({"v": VERSION, "more": True, "fds": head})
-        packets.append((more, [numbers[name] for name in head]))
-        if len(names) <= MAX_FDS:
-            rest = {"v": VERSION, "body": True, "fds": names} if spill >= 0 else dict(data)
-            if "id" in data:
-                rest["id"] = data["id"]
-            rest["fds"] = names
-            raw = dumpb(rest)
-    packets.append((raw, [numbers[name] for name in names]))
+        ahead = dumpb({"v": VERSION, "more": True, "fds": head})
+        packets.append((ahead, [numbers[name] for name in head]))
+    if names:
+        data["fds"] = names
+    packets.append((dumpb(data), [numbers[name] for name in names]))
     return packets, spill
+
+
+def _too_long(raw: bytes) -> bool:
+    return len(raw) > MAX_BODY
 
 
 def send_packet(sock: Socket, raw: bytes, fds: list[int]) -> None:
@@ -126,12 +92,8 @@ def send_packet(sock: Socket, raw: bytes, fds: list[int]) -> None:
     Raises:
         Unavailable: the other end is gone.
     """
-    ancillary = []
-    if fds:
-        payload = b"".join([fd.to_bytes(_INT, "little") for fd in fds])
-        ancillary = [(SOL_SOCKET, SCM_RIGHTS, payload)]
     try:
-        sock.sendmsg([raw], ancillary, MSG_DONTWAIT | MSG_NOSIGNAL)
+        sockets.send_packet(sock, raw, fds)
     except BlockingIOError:
         raise
     except OSError as error:
@@ -191,21 +153,18 @@ def _read_body(packet: Packet) -> None:
 
 def _receive_one(sock: Socket) -> Packet | None:
     try:
-        raw, ancillary, flags, _ = sock.recvmsg(
-            MAX_PACKET, CMSG_SPACE(_INT * (MAX_FDS + 1)), MSG_DONTWAIT | MSG_CMSG_CLOEXEC
-        )
+        raw, fds = sockets.recv_packet(sock, MAX_PACKET, MAX_FDS + 1)
     except BlockingIOError:
         return None
     except OSError as error:
         raise Unavailable(
-            f"the other end of the connection is gone: {error.strerror}", step="receive"
+            f"the connection is of no more use: {error.strerror}",
+            step="receive",
+            errno=error.errno or 0,
         ) from None
-    fds = _descriptors(ancillary)
     try:
         if not raw:
             raise Unavailable("the other end closed the connection", step="receive")
-        if flags & MSG_CTRUNC:
-            raise DataLoss("descriptors were lost: the limit of open files is reached")
         data = loads(raw, what="message")
         names = data.get("fds", ()) if isinstance(data, dict) else None
         if names is None or len(names) != len(fds):
@@ -215,16 +174,3 @@ def _receive_one(sock: Socket) -> Packet | None:
             os.close(fd)
         raise
     return Packet(data, dict(zip(names, fds, strict=True)))
-
-
-def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
-    fds: list[int] = []
-    for level, kind, payload in ancillary:
-        if level == SOL_SOCKET and kind == SCM_RIGHTS:
-            usable = len(payload) - len(payload) % _INT
-            for at in range(0, usable, _INT):
-                fds.append(int.from_bytes(payload[at : at + _INT], "little"))
-    return fds
-
-
-assert CMSG_LEN(_INT) > _INT
