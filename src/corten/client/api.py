@@ -163,7 +163,7 @@ class Images(_Collection):
         records = self._connection.call("list_images", tenant=self._tenant)
         return [self._wrap(attrs) for attrs in records]
 
-    def remove(self, ref: str, *, force: bool = False) -> list[dict[str, Any]]:
+    def remove(self, ref: str, *, force: bool = False) -> Sequence[dict[str, Any]]:
         """Untag or delete; the events that tell which."""
         return list(
             self._connection.call("remove_image", tenant=self._tenant, ref=ref, force=force)

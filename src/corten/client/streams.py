@@ -3,57 +3,12 @@
 from __future__ import annotations
 
 import _socket
-import posix
 
-from corten.errors import DataLoss
+from corten.spec.multiplex import STDERR, STDOUT, Demultiplexer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-STDOUT = 1
-STDERR = 2
-_HEADER = 8
-
-
-class Demultiplexer:
-    """Docker's frames (stream, three zeros, length, bytes) to pieces of output; no I/O."""
-
-    __slots__ = ("_buffer", "_left", "_stream")
-
-    def __init__(self) -> None:
-        self._buffer = b""
-        self._left = 0
-        self._stream = 0
-
-    def feed(self, data: bytes) -> list[tuple[int, memoryview]]:
-        """``(stream, piece)`` for what has come; a long frame comes in several pieces."""
-        if self._buffer:
-            data = self._buffer + data
-            self._buffer = b""
-        view = memoryview(data)
-        pieces: list[tuple[int, memoryview]] = []
-        offset, end = 0, len(view)
-        while offset < end:
-            if not self._left:
-                if end - offset < _HEADER:
-                    self._buffer = bytes(view[offset:])
-                    break
-                self._open(view[offset : offset + _HEADER])
-                offset += _HEADER
-                continue
-            piece = view[offset : offset + self._left]
-            pieces.append((self._stream, piece))
-            self._left -= len(piece)
-            offset += len(piece)
-        return pieces
-
-    def _open(self, header: memoryview) -> None:
-        stream = header[0]
-        if stream > STDERR or any(header[1:4]):
-            raise DataLoss("the output stream is not in frames", step="demultiplex")
-        self._stream = STDERR if stream == STDERR else STDOUT
-        self._left = int.from_bytes(header[4:8], "big")
 
 
 class Stream:
@@ -111,10 +66,3 @@ class Stream:
         for stream, data in self:
             parts[stream].append(data)
         return b"".join(parts[STDOUT]), b"".join(parts[STDERR])
-
-
-def write_all(fd: int, data: bytes | memoryview) -> None:
-    """Write to a blocking descriptor until everything is out."""
-    view = memoryview(data)
-    while view:
-        view = view[posix.write(fd, view) :]
