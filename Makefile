@@ -19,8 +19,8 @@ help: ## this list
 demo: install ## install everything, start the daemon, run a container from this machine's own programs
 	corten run --rm hello
 
-install: ## install Corten and the system packages it needs
-	$(PYTHON) tools/install.py install
+install: ## install Corten and the system packages it needs (DEPS=DIR: dependencies from there, not PyPI)
+	$(PYTHON) tools/install.py $(if $(DEPS),--deps $(DEPS)) install
 
 upgrade: install ## install this version; running containers go on
 
@@ -37,11 +37,11 @@ $(VENV)/.stamp: requirements/test.txt Makefile
 	touch $@
 
 test: setup ## install what the tests need and run every lane
-	@if [[ " $(LANES) " == *" vm "* ]]; then $(PYTHON) tools/install.py packages $(VM_PACKAGES); fi
+	@if [[ " $(LANES) " == *" vm "* ]]; then $(PYTHON) tools/install.py packages $(VM_PACKAGES) && $(VENV)/bin/python tools/guest.py build; fi
 	$(VENV)/bin/python tools/lanes.py $(LANES)
 
 unit chain peers vm: setup
-	@if [ $@ = vm ]; then $(PYTHON) tools/install.py packages $(VM_PACKAGES); fi
+	@if [ $@ = vm ]; then $(PYTHON) tools/install.py packages $(VM_PACKAGES) && $(VENV)/bin/python tools/guest.py build; fi
 	$(VENV)/bin/python tools/lanes.py $@
 
 lint: setup ## ruff and mypy

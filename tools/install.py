@@ -404,7 +404,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - whatever interpreter runs this file
         raise SystemExit("corten: needs Python 3.11 or later as /usr/bin/python3")
     args = parser().parse_args()
     args.function(args)

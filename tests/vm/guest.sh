@@ -1,0 +1,93 @@
+#!/bin/bash
+# Runs in the guest, from the second disk, once per boot; prints CHECK lines on the console.
+# Phase 1: install, start, run, limits, kill -9. Phase 2, after the reboot: what is left.
+set -u
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
+check() { # check NAME COMMAND...
+    local name=$1 out
+    shift
+    if out=$("$@" 2>&1); then echo "CHECK $name ok"; else
+        echo "CHECK $name FAILED: $(echo "$out" | tail -n 5 | tr '\n' '|')"
+    fi
+}
+eventually() { # eventually SECONDS COMMAND...
+    local end=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ $SECONDS -lt $end ] || { echo "not within the deadline: $*"; return 1; }
+        sleep 0.2
+    done
+}
+has() { grep -qF -- "$2" <<<"$1" || { echo "no «$2» in: $1"; return 1; }; }
+cgroup_of() { sed -n 's/^0:://p' "/proc/$1/cgroup"; }
+pid_of() { corten inspect --format '{{.State.Pid}}' "$1"; }
+
+install_corten() {
+    mkdir -p /tmp/source && cp -r /mnt/source/. /tmp/source && cd /tmp/source &&
+        make install DEPS=/mnt/deps
+}
+unit_starts() { systemctl start corten.service && systemctl is-active corten.service; }
+hello() { has "$(corten run --rm hello)" "Hello"; }
+limited() { corten run -d --name limited -m 64m --cpus 0.5 --pids-limit 50 hello sleep 1000; }
+limits_are_visible() {
+    local group="/sys/fs/cgroup$(cgroup_of "$(pid_of limited)")"
+    has "$(cat "$group/memory.max")" 67108864 && has "$(cat "$group/pids.max")" 50 &&
+        has "$(cat "$group/cpu.max")" "50000 100000"
+}
+seen_inside() { has "$(corten exec limited cat /sys/fs/cgroup/memory.max)" 67108864; }
+monitors_are_outside_the_unit() {
+    local group
+    group=$(cgroup_of "$(pgrep -f corten | tail -n 1)")
+    ! grep -q . "/sys/fs/cgroup/system.slice/corten.service/cgroup.procs" ||
+        [ "$(wc -l <"/sys/fs/cgroup/system.slice/corten.service/cgroup.procs")" -le 3 ] ||
+        { echo "too many processes in the unit: $group"; return 1; }
+}
+survives_kill() {
+    local before after
+    before=$(pid_of limited)
+    kill -9 "$(systemctl show -p MainPID --value corten.service)"
+    eventually 60 systemctl is-active --quiet corten.service &&
+        eventually 60 corten ps >/dev/null && after=$(pid_of limited) &&
+        [ "$before" = "$after" ] && kill -0 "$after"
+}
+survives_restart() {
+    local before
+    before=$(pid_of limited)
+    systemctl restart corten.service && eventually 60 corten ps >/dev/null &&
+        [ "$before" = "$(pid_of limited)" ]
+}
+exec_after() { has "$(corten exec limited echo still here)" "still here"; }
+exited_after_reboot() {
+    eventually 60 corten ps >/dev/null && has "$(corten ps -a)" "Exited"
+}
+starts_again() { corten start limited && corten exec limited true; }
+stops() { corten stop -t 2 limited && corten rm limited; }
+nothing_left() { ! find /sys/fs/cgroup -type d -name '*corten*' | grep -v -E 'slice|service' | grep -q . ; }
+
+if [ ! -e /var/phase2 ]; then
+    echo "SMOKE kernel $(uname -r)"
+    check install install_corten
+    check unit-starts unit_starts
+    check enable systemctl enable corten.service
+    check hello hello
+    check limited limited
+    check limits-in-v2-files limits_are_visible
+    check limits-seen-inside seen_inside
+    check monitors-outside-unit monitors_are_outside_the_unit
+    check exec exec_after
+    check kill-9-of-the-daemon survives_kill
+    check exec-after-kill exec_after
+    check restart-of-the-unit survives_restart
+    touch /var/phase2
+    sync
+    systemctl reboot --force
+    exit 0
+fi
+check exited-after-reboot exited_after_reboot
+check starts-again starts_again
+check stops stops
+check nothing-left nothing_left
+journalctl -u corten.service --no-pager 2>/dev/null | tail -n 60
+echo "SMOKE DONE"
+sync
+systemctl poweroff --force

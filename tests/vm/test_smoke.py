@@ -1,0 +1,90 @@
+"""One boot of Debian's kernel with systemd and cgroup v2, and one reboot: what this host
+can't show. The guest prints a ``CHECK`` line for each thing that it tried."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY / "tools"))
+
+import guest  # noqa: E402 - a tool of the repository, not a package
+
+CHECKS = (
+    "install",
+    "unit-starts",
+    "enable",
+    "hello",
+    "limited",
+    "limits-in-v2-files",
+    "limits-seen-inside",
+    "monitors-outside-unit",
+    "exec",
+    "kill-9-of-the-daemon",
+    "exec-after-kill",
+    "restart-of-the-unit",
+    "exited-after-reboot",
+    "starts-again",
+    "stops",
+    "nothing-left",
+)
+BOOT_MINUTES = 9
+
+
+def second_disk(directory: Path) -> Path:
+    """The working tree, the dependencies and the script."""
+    tree = directory / "second"
+    source = tree / "source"
+    for name in ("src", "tools", "packaging", "requirements"):
+        shutil.copytree(REPOSITORY / name, source / name, symlinks=True)
+    for name in ("Makefile", "pyproject.toml", "README.md"):
+        shutil.copyfile(REPOSITORY / name, source / name)
+    (tree / "deps").symlink_to(guest.deps_dir())
+    shutil.copyfile(Path(__file__).with_name("guest.sh"), tree / "guest.sh")
+    (tree / "deps").unlink()
+    shutil.copytree(guest.deps_dir(), tree / "deps")
+    disk = directory / "second.ext4"
+    guest.make_disk(tree, disk, 512)
+    shutil.rmtree(tree)
+    return disk
+
+
+def qemu(directory: Path, second: Path) -> list[str]:
+    base = guest.guest_dir()
+    drive = "if=virtio,format=raw,snapshot=on,file="
+    return [
+        "qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max",
+        "-smp", "2", "-m", "1536", "-nographic", "-no-user-config", "-nodefaults",
+        "-serial", f"file:{directory}/console", "-nic", "none",
+        "-kernel", str(base / "vmlinuz"), "-initrd", str(base / "initrd"),
+        "-append", "root=/dev/vda rw console=ttyS0 quiet systemd.unified_cgroup_hierarchy=1",
+        "-drive", f"{drive}{base}/disk.ext4", "-drive", f"{drive}{second}",
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Everything that the guest printed, after its two boots."""
+    if not guest.guest_dir().exists():
+        pytest.fail("no guest's disk: run `make vm`, which builds it")
+    directory = tmp_path_factory.mktemp("vm")
+    argv = qemu(directory, second_disk(directory))
+    try:
+        subprocess.run(argv, stdin=subprocess.DEVNULL, timeout=BOOT_MINUTES * 60, check=False)
+    except subprocess.TimeoutExpired:
+        pass  # what is missing on the console fails below, by name
+    yield (directory / "console").read_text(errors="replace")
+
+
+@pytest.mark.timeout(BOOT_MINUTES * 60 + 60)
+@pytest.mark.parametrize("name", CHECKS)
+def test_guest(console: str, name: str) -> None:
+    rows = [row for row in console.splitlines() if row.startswith(f"CHECK {name} ")]
+    assert rows, f"the guest never came to {name}; its last words:\n{console[-3000:]}"
+    assert rows[0].strip() == f"CHECK {name} ok", f"{rows[0]}\n{console[-6000:]}"
