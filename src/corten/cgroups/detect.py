@@ -76,10 +76,14 @@ def _controllers(directory: str) -> list[str]:
 
 def own_group() -> str:
     """Our own group in the v2 tree, as our cgroup namespace shows it."""
-    with open("/proc/self/cgroup", "rb", 0) as file:
-        for line in file.read().splitlines():
-            if line.startswith(b"0::"):
-                return os.fsdecode(line[3:])
+    fd = os.open("/proc/self/cgroup", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        lines = os.read(fd, 65536).splitlines()
+    finally:
+        os.close(fd)
+    for line in lines:
+        if line.startswith(b"0::"):
+            return os.fsdecode(line[3:])
     return "/"
 
 

@@ -1,0 +1,271 @@
+"""One cgroup in all hierarchies of v1 (a hybrid host's unused v2 tree is left alone)."""
+
+from __future__ import annotations
+
+import os
+import time
+from errno import EBUSY, EINVAL, ENOENT
+
+from corten.cgroups import fs, settings_v1, signalling, stats_v1
+from corten.cgroups.detect import Hierarchies, checked, hierarchies
+from corten.cgroups.devices import normalise
+from corten.cgroups.settings import member, number
+from corten.errors import DeadlineExceeded, FailedPrecondition
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from corten.cgroups.base import Kind
+    from corten.cgroups.settings import Setting
+
+# Where processes are looked for: the first of these that is mounted, else any.
+_PROCESSES = ("freezer", "pids", "memory", "name=systemd")
+
+
+class V1Cgroup:
+    """The protocol :class:`corten.cgroups.base.Cgroup` on v1.
+
+    Arguments:
+        path: absolute below the top of each hierarchy.
+        where: the hierarchies; the host's if None.
+    """
+
+    def __init__(self, path: str, where: Hierarchies | None = None) -> None:
+        where = where or hierarchies()
+        self.path = checked(path)
+        self.kind: Kind = "hybrid" if where.kind == "hybrid" else "v1"
+        self._tops = where.mounts
+        self._dirs = {name: top + self.path for name, top in where.mounts.items()}
+        # controllers that are mounted together share a directory
+        self._unique = {self._dirs[name]: top for name, top in where.mounts.items()}
+
+    def create(self, *, exclusive: bool = False) -> None:
+        """See the protocol."""
+        if exclusive and (pids := self.pids()):
+            raise FailedPrecondition(
+                f"cgroup holds processes already: {pids[:8]}",
+                step="create cgroup",
+                path=self._processes(),
+            )
+        made: list[str] = []
+        try:
+            for directory, top in self._unique.items():
+                new = fs.make(directory, top)
+                made.extend(new)
+                if new and directory == self._dirs.get("cpuset"):
+                    _inherit_cpuset(new)
+        except BaseException:
+            fs.unmake(made)
+            raise
+
+    def apply(self, resources: dict[str, Any]) -> None:
+        """See the protocol."""
+        plan = settings_v1.plan(resources)
+        self._check_before_update(member(resources, "memory"))
+        if resources.get("devices") is not None:
+            self._apply_devices(resources["devices"])
+        again: list[Setting] = []
+        for setting in plan:
+            try:
+                self._write(setting)
+            except OSError as error:
+                # A limit may wait for its partner: memory for swap, quota for period.
+                if error.errno not in (EINVAL, EBUSY):
+                    raise fs.failed(error, self._file(setting), setting.value) from None
+                again.append(setting)
+        for setting in again:
+            try:
+                self._write(setting)
+            except OSError as error:
+                raise fs.failed(error, self._file(setting), setting.value) from None
+
+    def _write(self, setting: Setting) -> None:
+        file = self._file(setting)
+        try:
+            fs.write_raw(file, setting.value)
+        except OSError as error:
+            if setting.optional and error.errno == ENOENT:
+                return
+            raise
+
+    def _file(self, setting: Setting) -> str:
+        directory = self._dirs.get(setting.controller)
+        if directory is None:
+            raise FailedPrecondition(
+                f"{setting.asked} = {setting.value} can't be set: "
+                f"the cgroup controller {setting.controller} is not mounted",
+                step="cgroup",
+                path=setting.file,
+                hint=f"mount it: mount -t cgroup -o {setting.controller} none DIRECTORY",
+            )
+        for name in (setting.file, *setting.others):
+            if not setting.others or os.path.exists(f"{directory}/{name}"):
+                return f"{directory}/{name}"
+        return f"{directory}/{setting.file}"
+
+    def _check_before_update(self, memory: dict[str, Any]) -> None:
+        limit = number(memory, "limit", "memory")
+        if not memory.get("checkBeforeUpdate") or not limit or limit < 0:
+            return
+        file = f"{self._dirs.get('memory', '')}/memory.usage_in_bytes"
+        usage = fs.read_int(file)
+        if usage > limit:
+            raise FailedPrecondition(
+                f"memory limit {limit} is below the usage {usage}", step="cgroup", path=file
+            )
+
+    def _apply_devices(self, rules: list[dict[str, Any]]) -> None:
+        if not rules:
+            return
+        policy = normalise(rules)
+        directory = self._dirs.get("devices")
+        if directory is None:
+            raise FailedPrecondition(
+                "device rules can't be set: the cgroup controller devices is not mounted",
+                step="cgroup",
+                path="devices.allow",
+            )
+        default, other = "devices.deny", "devices.allow"
+        if policy.allow:
+            default, other = other, default
+        fs.write(f"{directory}/{default}", "a")
+        if not policy.exceptions:
+            return
+        file = f"{directory}/{other}"
+        fd = os.open(file, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            for item in policy.exceptions:
+                line = item.text()
+                try:
+                    os.write(fd, line.encode())
+                except OSError as error:
+                    raise fs.failed(error, file, line) from None
+        finally:
+            os.close(fd)
+
+    def join_files(self) -> list[int]:
+        """See the protocol. ``tasks`` and not ``cgroup.procs``: the latter waits for RCU."""
+        fds: list[int] = []
+        try:
+            for directory in self._unique:
+                fds.append(os.open(f"{directory}/tasks", os.O_WRONLY | os.O_CLOEXEC))
+        except OSError as error:
+            for fd in fds:
+                os.close(fd)
+            raise fs.failed(error, f"{directory}/tasks") from None
+        return fds
+
+    def dir_fd(self) -> int:
+        """See the protocol."""
+        return -1
+
+    def joined(self) -> None:
+        """See the protocol; nothing to do."""
+
+    def add_process(self, pid: int) -> None:
+        """See the protocol."""
+        for directory in self._unique:
+            fs.write(f"{directory}/cgroup.procs", str(pid))
+
+    def pids(self) -> list[int]:
+        """See the protocol."""
+        return fs.pids_in(self._processes())
+
+    def _processes(self) -> str:
+        for name in _PROCESSES:
+            if name in self._dirs:
+                return self._dirs[name]
+        return next(iter(self._unique))
+
+    def exists(self) -> bool:
+        """See the protocol."""
+        return any([os.path.isdir(directory) for directory in self._unique])
+
+    def _freezer(self) -> str:
+        directory = self._dirs.get("freezer")
+        if directory is None:
+            raise FailedPrecondition(
+                "the cgroup controller freezer is not mounted", step="freeze", path="freezer.state"
+            )
+        return f"{directory}/freezer.state"
+
+    def freeze(self, *, timeout: float = 10.0) -> None:
+        """See the protocol."""
+        try:
+            self._set_state("FROZEN", timeout)
+        except DeadlineExceeded:
+            fs.write(self._freezer(), "THAWED")
+            raise
+
+    def thaw(self, *, timeout: float = 10.0) -> None:
+        """See the protocol."""
+        self._set_state("THAWED", timeout)
+
+    def _set_state(self, state: str, timeout: float) -> None:
+        file = self._freezer()
+        end = time.monotonic() + timeout
+        pause = 0.0002
+        while True:
+            # written again each time: a process that came meanwhile keeps the group FREEZING
+            fs.write(file, state)
+            if fs.read_or(file, state) == state:
+                return
+            if time.monotonic() > end:
+                raise DeadlineExceeded(
+                    f"cgroup did not become {state} within {timeout:g} s",
+                    step="freeze",
+                    path=file,
+                    hint="a process inside sleeps uninterruptibly (ps shows D)",
+                )
+            time.sleep(pause)
+            pause = min(pause * 2, 0.02)
+
+    def frozen(self) -> bool:
+        """See the protocol."""
+        if "freezer" not in self._dirs:
+            return False
+        return fs.read_or(self._freezer(), "THAWED") != "THAWED"
+
+    def kill(self, signal: int = 9) -> None:
+        """See the protocol."""
+        # a frozen process of v1 dies only when it is thawed
+        signalling.signal_all(self, signal, thaw_for=signal == 9)
+
+    def stats(self) -> dict[str, Any]:
+        """See the protocol."""
+        return stats_v1.read(self._dirs)
+
+    def oom_kill_count(self) -> int:
+        """See the protocol."""
+        if "memory" not in self._dirs:
+            return 0
+        return fs.read_table(f"{self._dirs['memory']}/memory.oom_control").get("oom_kill", 0)
+
+    def oom_fd(self) -> int:
+        """See the protocol: an eventfd that ``cgroup.event_control`` was told of."""
+        directory = self._dirs.get("memory", "")
+        event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        try:
+            control = os.open(f"{directory}/memory.oom_control", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fs.write_raw(f"{directory}/cgroup.event_control", f"{event} {control}")
+            finally:
+                os.close(control)
+        except OSError:
+            os.close(event)
+            return -1
+        return event
+
+    def delete(self, *, timeout: float = 5.0) -> None:
+        """See the protocol."""
+        fs.remove(list(self._unique), timeout)
+
+
+def _inherit_cpuset(made: list[str]) -> None:
+    """Give new groups their parents' processors and memory nodes: empty, they accept no task."""
+    for directory in made:
+        parent = os.path.dirname(directory)
+        for name in ("cpuset.cpus", "cpuset.mems"):
+            if not fs.read_or(f"{directory}/{name}"):
+                fs.write(f"{directory}/{name}", fs.read_or(f"{parent}/{name}"))
