@@ -1,0 +1,176 @@
+"""One running container or pod as the daemon holds it: its monitor's connection and end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+from corten.engine.launching import Launcher
+from corten.engine.peer import Peer, ProcessWatch
+from corten.errors import NotFound
+from corten.launch import client
+from corten.launch.client import Event, Reply
+from corten.launch.messages import (
+    EVENT_EXEC_EXIT,
+    EVENT_EXIT,
+    EVENT_OOM,
+    Create,
+    Created,
+    CreatePod,
+    Exit,
+    Message,
+    MonitorState,
+    Subscribe,
+    read,
+)
+
+_LOCK_POLL = 0.02  # seconds
+
+
+class ExecSink:
+    """Who is told of what happens besides the container's own exit."""
+
+    def exec_exited(self, container_id: str, exit_: Exit) -> None:
+        """An exec's process has ended."""
+
+    def out_of_memory(self, container_id: str) -> None:
+        """The kernel killed processes of the container."""
+
+
+class Monitor:
+    """The monitor of one run of a container (or of a pod).
+
+    Attributes:
+        exited: done when the process has ended (the event), or None when the monitor went
+            without saying so.
+        ended: set when the monitor itself is gone; the run directory is ours from then on.
+    """
+
+    def __init__(self, object_id: str, run_dir: str, sink: ExecSink) -> None:
+        self.id = object_id
+        self.run_dir = run_dir
+        self.exited: asyncio.Future[Exit | None] = asyncio.get_running_loop().create_future()
+        self.ended = asyncio.Event()
+        self._sink = sink
+        self._peer: Peer | None = None
+        self._watch: ProcessWatch | None = None
+        self._gone = False
+
+    # making ----------------------------------------------------------------------------
+
+    async def launch(
+        self, launcher: Launcher, request: Create | CreatePod, fds: dict[str, int]
+    ) -> Reply:
+        """Fork the monitor and wait until it has made the container or pod.
+
+        Returns: its first reply, descriptors included.
+        Raises: why the creation failed; nothing is left of it then but the run directory.
+        """
+        launched = await launcher.create(
+            request, fds, on_event=self._event, on_close=self._disconnected
+        )
+        self._peer = launched.peer
+        if launched.pidfd >= 0:
+            self._watch = ProcessWatch(launched.pidfd, self._process_ended)
+        reply = await launched.peer.expect_first()
+        if reply.error is not None:
+            reply.close_fds()
+            raise reply.error
+        return reply
+
+    async def reconnect(self) -> MonitorState:
+        """Find the monitor that an earlier daemon left.
+
+        Returns: its state.
+        Raises:
+            NotFound: it has ended.
+        """
+        connection = client.connect_monitor(self.run_dir)
+        self._peer = Peer(
+            connection,
+            name=f"the monitor of {self.id[:12]}",
+            on_event=self._event,
+            on_close=self._disconnected,
+        )
+        await self._peer.call(Subscribe())
+        state = client.read_state(self.run_dir)
+        if state is None:
+            raise NotFound("the monitor left no state", path=self.run_dir)
+        self._watch_pid(state)
+        return state
+
+    def _watch_pid(self, state: MonitorState) -> None:
+        try:
+            pidfd = os.pidfd_open(state.monitor_pid)
+        except OSError:
+            self._process_ended()
+            return
+        self._watch = ProcessWatch(pidfd, self._process_ended)
+
+    # asking ----------------------------------------------------------------------------
+
+    async def call(self, request: Message) -> dict[str, Any]:
+        """A request of ``launch.messages``. NotFound: the monitor has ended."""
+        return await self._connected().call(request)
+
+    async def call_fds(self, request: Message, fds: dict[str, int] | None = None) -> Reply:
+        """As :meth:`call`, with the reply's descriptors."""
+        return await self._connected().call_fds(request, fds)
+
+    def _connected(self) -> Peer:
+        if self._peer is None or self._peer.closed:
+            raise NotFound("the container has ended")
+        return self._peer
+
+    # its end ---------------------------------------------------------------------------
+
+    def _event(self, event: Event) -> None:
+        if event.name == EVENT_EXIT and isinstance(event.data, Exit):
+            if not self.exited.done():
+                self.exited.set_result(event.data)
+        elif event.name == EVENT_EXEC_EXIT and isinstance(event.data, Exit):
+            self._sink.exec_exited(self.id, event.data)
+        elif event.name == EVENT_OOM:
+            self._sink.out_of_memory(self.id)
+
+    def _disconnected(self) -> None:
+        """End of file comes with the process's end, which the pidfd tells."""
+        if self._gone:
+            self._finish()
+        elif self._watch is None:
+            self._await_unlock()
+
+    def _await_unlock(self) -> None:
+        """Without a pidfd (the launcher died before it could give one) the lock tells."""
+        if client.is_locked(self.run_dir):
+            asyncio.get_running_loop().call_later(_LOCK_POLL, self._await_unlock)
+        else:
+            self._finish()
+
+    def _process_ended(self) -> None:
+        self._gone = True
+        self._watch = None
+        if self._peer is None or self._peer.closed:
+            self._finish()
+        else:
+            self._peer.drain()  # calls _disconnected
+
+    def _finish(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
+        if not self.exited.done():
+            self.exited.set_result(None)
+        self.ended.set()
+
+    def close(self) -> None:
+        """Let go; the monitor lives on."""
+        if self._peer is not None:
+            self._peer.close()
+        if self._watch is not None:
+            self._watch.close()
+
+
+def created(reply: Reply) -> Created:
+    """The first reply of a container's monitor."""
+    return read(Created, reply.result())
