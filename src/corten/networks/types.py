@@ -12,7 +12,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of the records; all but :class:`Listener` and :class:`Attached` go to JSON."""
 
 
-class Port(Record):
+class Port(Record, frozen=True, kw_only=True):
     """One published port, with the fields of ``engine.types.PortBinding``.
 
     Fields:
@@ -26,7 +26,7 @@ class Port(Record):
     host_port: int = 0
 
 
-class Network(Record):
+class Network(Record, frozen=True, kw_only=True):
     """A network as ``docker network ls`` shows it.
 
     Fields:
@@ -54,7 +54,7 @@ class Network(Record):
     nat_problem: str = ""
 
 
-class Attachment(Record):
+class Attachment(Record, frozen=True, kw_only=True):
     """One interface of a container on a network; the fields of ``engine.types.Endpoint``.
 
     Fields:
@@ -81,7 +81,7 @@ class Attachment(Record):
     ports: tuple[Port, ...] = ()
 
 
-class Listener(Record):
+class Listener(Record, frozen=True, kw_only=True):
     """A bound socket of a published port, for the container's monitor.
 
     TCP sockets listen already. The owner of the record closes the socket, after it was
@@ -96,7 +96,7 @@ class Listener(Record):
     target: tuple[str, int]
 
 
-class Attached(Record):
+class Attached(Record, frozen=True, kw_only=True):
     """What :meth:`BridgeDriver.attach` gives: the record, and sockets for the monitor."""
 
     attachment: Attachment
@@ -108,7 +108,7 @@ class Attached(Record):
             listener.socket.close()
 
 
-class PodPort(Record):
+class PodPort(Record, frozen=True, kw_only=True):
     """A ``hostPort`` of a pod; CNI's ``portMappings`` capability."""
 
     container_port: int
@@ -117,7 +117,15 @@ class PodPort(Record):
     host_ip: str = ""
 
 
-class PodNetwork(Record):
+class PodDns(Record, frozen=True, kw_only=True):
+    """A pod's resolver settings; CNI's ``dns`` capability."""
+
+    servers: tuple[str, ...] = ()
+    searches: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+
+class PodNetwork(Record, frozen=True, kw_only=True):
     """What CNI plugins made for a pod.
 
     Fields:
@@ -134,7 +142,7 @@ class PodNetwork(Record):
     result: dict[str, Any]
 
 
-class PodNetworkStatus(Record):
+class PodNetworkStatus(Record, frozen=True, kw_only=True):
     """Whether pods can get a network now; CRI's ``NetworkReady``."""
 
     ready: bool
@@ -143,7 +151,7 @@ class PodNetworkStatus(Record):
     message: str = ""
 
 
-class NetworkConfig(Record):
+class NetworkConfig(Record, frozen=True, kw_only=True):
     """Settings of a daemon's networks.
 
     Fields:
@@ -154,7 +162,13 @@ class NetworkConfig(Record):
     """
 
     subnet4: str = ""
-    pools: tuple[tuple[str, int], ...] = (("172.16.0.0/12", 16), ("192.168.0.0/16", 20))
+    pools: tuple[tuple[str, int], ...] = (
+        ("172.17.0.0/16", 16),
+        ("172.18.0.0/15", 16),
+        ("172.20.0.0/14", 16),
+        ("172.24.0.0/13", 16),
+        ("192.168.0.0/16", 20),
+    )
     mtu: int = 0
     cni_conf_dir: str = "/etc/cni/net.d"
     cni_bin_dirs: tuple[str, ...] = ("/opt/cni/bin", "/usr/lib/cni")
