@@ -13,7 +13,8 @@ from bench.peers import Peers, output
 from bench.sampling import Row
 
 STEP = 4  # containers between two readings
-SCRIPT = "yes 0123456789012345678901234567890123456789012345678901234567890123 | head -c 10000000; sleep 100000"
+LINE = "0123456789" * 6 + "012"
+SCRIPT = f"yes {LINE} | head -c 10000000; sleep 100000"
 
 
 def pss(words: tuple[str, ...]) -> float:

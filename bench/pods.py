@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import grpc
+from corten.cri.pb import cri_pb2 as pb
+from corten.cri.pb import cri_pb2_grpc as stubs
 
 from bench.image import NAME
 from bench.peers import Peers, output
 from bench.sampling import Row, milliseconds
-from corten.cri.pb import cri_pb2 as pb
-from corten.cri.pb import cri_pb2_grpc as stubs
 
 
 class Kubelet:
