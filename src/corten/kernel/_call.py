@@ -175,6 +175,13 @@ def pointer(array: Any) -> int:
     return address
 
 
+def read_memory(address: int, size: int) -> bytes:
+    """``size`` bytes at an address that a C library gave us."""
+    array: Any = (c_char * size).from_address(address)
+    raw: bytes = array.raw
+    return raw
+
+
 def strings(values: list[bytes]) -> Any:
     """A NULL-terminated ``char *[]``; it keeps ``values`` alive as its attribute ``owner``."""
     array: Any = (_c_char_p * (len(values) + 1))(*values)

@@ -1,0 +1,164 @@
+"""Compiled filters on disk, found by the digest of their ``linux.seccomp``.
+
+A hit costs an open, a read and two stats, and loads no library. An entry is trusted only if
+it is ours: a regular file of this user that nobody else can write, whose header names the
+document, the machine and the library (by path, size and time, so that an upgrade of
+libseccomp compiles anew) and whose payload has the digest it says.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from corten.errors import InvalidArgument
+from corten.kernel.seccomp import FLAG_NEW_LISTENER, FLAG_SPEC_ALLOW, FLAGS
+from corten.spec import jsonlite
+from corten.spec._struct import Struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hashlib import sha256
+    from typing import Any
+else:  # hashlib would load OpenSSL: 6 ms
+    try:
+        from _sha2 import sha256
+    except ImportError:  # before Python 3.12
+        from _sha256 import sha256
+
+DEFAULT_DIRECTORY = "/var/cache/corten/seccomp"
+_FORMAT = "corten-seccomp 1"  # counts the compiler's own changes too
+_HEADER_LINES = 6
+_NOTIFY = "SCMP_ACT_NOTIFY"
+_LARGEST = 4096 * 8 + 4096
+
+
+class Program(Struct):
+    """What :func:`corten.kernel.seccomp.load_filter` takes, and where its listener goes.
+
+    Fields:
+        code: BPF instructions.
+        flags: ``SECCOMP_FILTER_FLAG_*``.
+        listener_path: unix socket that gets the notifications' descriptor, or ``""``.
+        listener_metadata: sent along.
+    """
+
+    code: bytes
+    flags: int = 0
+    listener_path: str = ""
+    listener_metadata: str = ""
+
+
+def program_for(seccomp: dict[str, Any], directory: str = DEFAULT_DIRECTORY) -> Program:
+    """The program of a ``linux.seccomp``, from the cache or compiled into it.
+
+    Arguments:
+        seccomp: the document.
+        directory: the cache's; ``""`` compiles each time. One that can't be made or written is
+            no error, the filter is then compiled.
+    Raises:
+        InvalidArgument: the document makes no sense.
+        Unavailable: it is not in the cache and libseccomp is not installed.
+    """
+    flags = _flags(seccomp)
+    digest = sha256(jsonlite.dumpb(seccomp)).hexdigest()
+    path = f"{directory}/{digest}.bpf"
+    code = read(path, digest) if directory else None
+    if code is None:
+        from corten.oci.seccomp.compiler import compile_filter
+
+        code = compile_filter(seccomp)
+        if directory:
+            _store(directory, path, digest, code)
+    return Program(
+        code=code,
+        flags=flags,
+        listener_path=seccomp.get("listenerPath") or "",
+        listener_metadata=seccomp.get("listenerMetadata") or "",
+    )
+
+
+def preload() -> None:
+    """Import the compiler, for a process that must not import later."""
+    import corten.oci.seccomp.compiler  # noqa: F401  # the import is the purpose
+
+
+def _flags(seccomp: dict[str, Any]) -> int:
+    listed = seccomp.get("flags")
+    # absent: runc's default since 1.2, no needless speculation barrier (on kernels before 5.16)
+    value = FLAG_SPEC_ALLOW if listed is None else 0
+    for name in listed or ():
+        if name not in FLAGS:
+            raise InvalidArgument(f"seccomp flag {name!r} does not exist", step="seccomp")
+        value |= FLAGS[name]
+    # TSYNC is about other threads, and the one that loads the filter has none
+    value &= ~FLAGS["SECCOMP_FILTER_FLAG_TSYNC"]
+    if _notifies(seccomp):
+        value |= FLAG_NEW_LISTENER
+    return value
+
+
+def _notifies(seccomp: dict[str, Any]) -> bool:
+    if seccomp.get("defaultAction") == _NOTIFY:
+        raise InvalidArgument("seccomp's default action can't be SCMP_ACT_NOTIFY", step="seccomp")
+    if not any([rule.get("action") == _NOTIFY for rule in seccomp.get("syscalls") or ()]):
+        return False
+    if not seccomp.get("listenerPath"):
+        raise InvalidArgument("SCMP_ACT_NOTIFY needs linux.seccomp.listenerPath", step="seccomp")
+    return True
+
+
+def read(path: str, digest: str) -> bytes | None:
+    """The program in an entry, or None if it is absent, not ours, outdated or damaged."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        facts = os.fstat(fd)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_uid != os.geteuid():
+            return None
+        if facts.st_mode & 0o022 or facts.st_size > _LARGEST:
+            return None
+        content = os.read(fd, facts.st_size)
+    finally:
+        os.close(fd)
+    lines = content.split(b"\n", _HEADER_LINES)
+    if len(lines) != _HEADER_LINES + 1:
+        return None
+    code = lines.pop()
+    form, document, machine, library, identity, payload = [os.fsdecode(line) for line in lines]
+    if (form, document, machine) != (_FORMAT, digest, os.uname().machine):
+        return None
+    if identity != _identity(library, identity) or payload != sha256(code).hexdigest():
+        return None
+    return code
+
+
+def _identity(library: str, absent: str) -> str:
+    """Size and time of the library's file; a library that is gone can't compile it better."""
+    try:
+        facts = os.stat(library)
+    except OSError:
+        return absent
+    return f"{facts.st_size} {facts.st_mtime_ns}"
+
+
+def _store(directory: str, path: str, digest: str, code: bytes) -> None:
+    from corten.kernel.libseccomp import library_path
+
+    library = library_path()
+    header = [_FORMAT, digest, os.uname().machine, library, _identity(library, "-")]
+    content = "\n".join([*header, sha256(code).hexdigest(), ""]).encode() + code
+    temporary = f"{path}.{os.getpid()}"
+    try:
+        os.makedirs(directory, 0o700, exist_ok=True)
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, content)
+        finally:
+            os.close(fd)
+        # no fsync: what a power failure leaves does not have its digest and is made again
+        os.replace(temporary, path)
+    except OSError:
+        return
