@@ -165,7 +165,7 @@ class Listener:
 
     def _accept(self, _events: int) -> None:
         try:
-            fd, _ = self._sock._accept()
+            fd, _ = self._sock._accept()  # type: ignore[attr-defined]  # unknown to typeshed
         except OSError:  # it went away again, or there is no descriptor left for it
             return
         sock = Socket(fileno=fd)

@@ -55,9 +55,9 @@ class Process(Protocol):
     def fileno(self) -> int:
         """A descriptor that is readable once the process has ended."""
 
-    def reap(self) -> int | None:
-        """None while it runs, else its wait status (``os.waitstatus_to_exitcode`` reads it);
-        the same at every later call."""
+    def reap(self) -> tuple[int, int] | None:
+        """None while it runs, else (exit code as a shell counts it, signal that ended it or
+        0); the same at every later call."""
 
     def signal(self, number: int) -> None:
         """Send a signal. Raises NotFound when it has ended."""
@@ -98,6 +98,13 @@ class Runtime(Protocol):
 
     def events(self) -> dict[str, int]:
         """Counters of what happened to the container: ``oom`` (processes killed)."""
+
+    def events_fd(self) -> int:
+        """A descriptor, the runtime's, that turns readable when :meth:`events` may have news;
+        it is read empty by :meth:`events`. -1: ask at the end."""
+
+    def init_ended(self) -> None:
+        """Init was reaped: end what its death did not (a shared PID namespace's processes)."""
 
     def checkpoint(self, path: str) -> None:
         """Write the processes to ``path``. Unimplemented where the runtime can't."""

@@ -1,0 +1,57 @@
+"""Reaping: the children somebody waits for, and the orphans that a subreaper gets."""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # typeshed has none; `signal` imports enum
+import os
+
+from corten.kernel.creds import set_child_subreaper
+from corten.launch.loop import READ
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from corten.launch.loop import Loop
+    from corten.launch.runtime import Process
+
+
+class Children:
+    """Makes this process a subreaper. One per process."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._expected: dict[int, tuple[Process, Callable[[], None]]] = {}
+        self._wake, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        set_child_subreaper(True)
+        _signal.signal(_signal.SIGCHLD, _nothing)
+        _signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
+        loop.watch(self._wake, READ, self._woken)
+
+    def expect(self, process: Process, ended: Callable[[], None]) -> None:
+        """Call ``ended`` once, when the process has ended (and was reaped)."""
+        self._expected[process.pid] = (process, ended)
+
+    def _woken(self, _events: int) -> None:
+        os.read(self._wake, 4096)
+        self.reap()
+
+    def reap(self) -> None:
+        """Reap whoever has ended. Also due after a process was expected that had ended."""
+        while True:
+            try:
+                info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if info is None or info.si_pid == 0:
+                return
+            process, ended = self._expected.pop(info.si_pid, (None, None))
+            if process is not None:
+                process.reap()
+            else:
+                os.waitid(os.P_PID, info.si_pid, os.WEXITED)
+            if ended is not None:
+                ended()
+
+
+def _nothing(_signal: int, _frame: object) -> None:
+    """A handler has to be there, so that the wake-up descriptor is written to."""
