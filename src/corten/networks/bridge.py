@@ -245,6 +245,7 @@ class BridgeDriver:
             address=IPv4Interface(f"{endpoint.ipv4}/{endpoint.ipv4_prefix}"),
             gateway=IPv4Address(endpoint.gateway4),
             mtu=self.network.mtu,
+            hairpin=bool(endpoint.ports),
         )
         connect = partial(
             host.connect, interface=interface, netns_fd=netns_fd, netlink_fd=netlink_fd

@@ -30,6 +30,7 @@ class Interface(NamedTuple):
         host_name: of the veth's end on the host.
         name: of the end inside.
         mtu: bytes.
+        hairpin: it publishes ports, which it may reach itself.
     """
 
     host_name: str
@@ -38,6 +39,7 @@ class Interface(NamedTuple):
     address: IPv4Interface
     gateway: IPv4Address
     mtu: int
+    hairpin: bool
 
 
 def translated(step: str, function: Callable[..., T], *args: object) -> T:
@@ -163,6 +165,8 @@ def connect(bridge: int, interface: Interface, netns_fd: int, netlink_fd: int) -
         )
         try:
             _quietly(host, links.no_link_local(name))
+            if interface.hairpin:
+                host.request(links.hairpin(name))
             host.request(links.set_up(name))
             _configure_inside(inside, interface)
         except BaseException:

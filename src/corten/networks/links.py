@@ -32,7 +32,8 @@ _RTM_NEWROUTE, _RTM_GETROUTE = 24, 26
 _IFF_UP = 1
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU = 1, 3, 4
 _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_AF_SPEC, _IFLA_NET_NS_FD = 10, 18, 26, 28
-_IFLA_INFO_KIND, _IFLA_INFO_DATA = 1, 2
+_IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_INFO_SLAVE_KIND, _IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
+_IFLA_BRPORT_MODE = 4
 _VETH_INFO_PEER = 1
 _IFLA_INET6_ADDR_GEN_MODE, _ADDR_GEN_NONE = 8, 1
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
@@ -122,6 +123,21 @@ def set_master(name: str, master: int) -> Message:
     """Make a link a port of a bridge."""
     body = _link_body() + text(_IFLA_IFNAME, name) + u32(_IFLA_MASTER, master)
     return Message(_RTM_NEWLINK, 0, body, f"connect {name}")
+
+
+def hairpin(name: str) -> Message:
+    """Let the bridge send a frame back through the port that it came from.
+
+    With br_netfilter (dockerd and Kubernetes switch it on) the bridge itself translates and
+    forwards what a container sends to its own published port.
+    """
+    mode = nested(_IFLA_INFO_SLAVE_DATA, attribute(_IFLA_BRPORT_MODE, b"\1"))
+    body = (
+        _link_body()
+        + text(_IFLA_IFNAME, name)
+        + nested(_IFLA_LINKINFO, text(_IFLA_INFO_SLAVE_KIND, "bridge"), mode)
+    )
+    return Message(_RTM_NEWLINK, 0, body, f"set hairpin mode of {name}")
 
 
 def no_link_local(name: str) -> Message:
