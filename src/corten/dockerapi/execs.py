@@ -1,0 +1,112 @@
+"""Additional processes in a container: create, start with streams, resize, inspect."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from corten.dockerapi import create, errors, frames, pump
+from corten.dockerapi.call import TENANT, Call, TakenOver, empty, json
+from corten.dockerapi.containers import size
+from corten.dockerapi.requests import ExecBody, ExecStartBody
+from corten.dockerapi.streaming import content_type, detach_scanner, open_stream
+from corten.engine.types import Exec
+from corten.errors import CortenError, FailedPrecondition, InvalidArgument
+
+_SAID_IN_STREAM = ("program_not_found", "program_not_executable")
+
+
+async def create_exec(call: Call) -> web.Response:
+    """``POST /containers/{id}/exec``."""
+    record = call.engine.get_container(TENANT, call.params["id"])
+    config = create.exec_config(await call.body(ExecBody))
+    detach_scanner(config.detach_keys, tty=config.tty)
+    if record.state.status == "paused":
+        raise FailedPrecondition(
+            f"Container {record.name} is paused, unpause the container before exec"
+        )
+    if record.state.status != "running":
+        raise FailedPrecondition(f"Container {record.id} is not running")
+    made = await call.engine.create_exec(TENANT, record.id, config)
+    return json({"Id": made.id}, 201)
+
+
+async def start_exec(call: Call) -> web.StreamResponse:
+    """``POST /exec/{id}/start``: detached, or with the connection as its streams."""
+    body = await call.body(ExecStartBody, optional=True)
+    record = call.engine.get_exec(TENANT, call.params["id"])
+    console = create.console_size(body.console_size)
+    if body.detach:
+        await call.engine.start_exec(TENANT, record.id, stream=False)
+        return empty(200)
+    if console and not body.tty:
+        raise InvalidArgument("ConsoleSize is only for an exec with a terminal (Tty)")
+    scanner = detach_scanner(record.config.detach_keys, tty=record.config.tty)
+    kind = content_type(call, tty=record.config.tty)
+    try:
+        connected = await call.engine.start_exec(TENANT, record.id, stream=True, tty=body.tty)
+    except CortenError as error:
+        if error.code not in _SAID_IN_STREAM:
+            raise
+        return await _say(call, kind, error, tty=record.config.tty)
+    assert connected is not None
+    try:
+        client = open_stream(call, kind)
+    except BaseException:
+        connected.close()
+        raise
+    if console:
+        await call.engine.resize_exec(TENANT, record.id, *console)
+    monitor = await pump.adopt(connected)
+    await pump.run(client, monitor, stdin=record.config.attach_stdin, detach=scanner)
+    await pump.close(client)
+    return TakenOver()
+
+
+async def resize_exec(call: Call) -> web.Response:
+    """``POST /exec/{id}/resize``."""
+    rows, cols = size(call)
+    await call.engine.resize_exec(TENANT, call.params["id"], rows, cols)
+    return empty(200)
+
+
+async def inspect_exec(call: Call) -> web.Response:
+    """``GET /exec/{id}/json``."""
+    return json(document(call.engine.get_exec(TENANT, call.params["id"])))
+
+
+def document(record: Exec) -> dict[str, Any]:
+    """An exec in docker's shape. No I/O."""
+    config = record.config
+    process: dict[str, Any] = {
+        "tty": config.tty,
+        "entrypoint": config.args[0],
+        "arguments": list(config.args[1:]),
+        "privileged": config.privileged,
+    }
+    if config.user:
+        process["user"] = config.user
+    return {
+        "ID": record.id,
+        "Running": record.running,
+        "ExitCode": record.exit_code,
+        "ProcessConfig": process,
+        "OpenStdin": config.attach_stdin,
+        "OpenStderr": config.attach_stderr,
+        "OpenStdout": config.attach_stdout,
+        "CanRemove": False,
+        "ContainerID": record.container_id,
+        "DetachKeys": config.detach_keys,
+        "Pid": record.pid,
+    }
+
+
+async def _say(call: Call, kind: str, error: CortenError, *, tty: bool) -> TakenOver:
+    """A program that can't be started says so in the stream, as under docker; the command line
+    then reads the exit code (126, 127) from the exec."""
+    text = errors.message(error).encode() + b"\r\n"
+    client = open_stream(call, kind)
+    client.writer.write(text if tty else frames.frame(frames.STDOUT, text))
+    await pump.close(client)
+    return TakenOver()

@@ -1,0 +1,162 @@
+"""``GET /containers/{id}/json``: a container's record in docker's shape. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from corten.dockerapi import merge
+from corten.dockerapi.hostview import host_config, port_map
+from corten.dockerapi.times import ZERO, rfc3339
+from corten.dockerapi.versions import Version
+from corten.engine.types import Container, Endpoint, MountRequest, State
+
+
+def container(
+    record: Container, image: dict[str, Any], execs: Sequence[str], version: Version
+) -> dict[str, Any]:
+    """The whole document, as clients of ``version`` expect it.
+
+    Arguments:
+        image: the image's configuration (its ``config`` member is used), ``{}`` if unknown.
+        execs: ids of execs that run.
+    """
+    settings = merge.config(record, image.get("config") or {})
+    if version < (1, 44):
+        settings["MacAddress"] = record.config.mac_address
+    return {
+        "Id": record.id,
+        "Created": rfc3339(record.created_at),
+        "Path": record.path,
+        "Args": list(record.args),
+        "State": _state(record.state),
+        "Image": record.image_id,
+        "ResolvConfPath": record.resolv_path,
+        "HostnamePath": record.hostname_path,
+        "HostsPath": record.hosts_path,
+        "LogPath": record.log_path,
+        "Name": f"/{record.name}",
+        "RestartCount": record.restart_count,
+        "Driver": record.snapshotter,
+        "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": record.config.security.selinux_label,
+        "AppArmorProfile": record.config.security.apparmor,
+        "ExecIDs": list(execs) or None,
+        "HostConfig": host_config(record),
+        "GraphDriver": {"Name": record.snapshotter, "Data": None},
+        "Mounts": mount_points(record.config.mounts),
+        "Config": settings,
+        "NetworkSettings": _network_settings(record, version),
+    }
+
+
+def mount_points(mounts: Sequence[MountRequest]) -> list[dict[str, Any]]:
+    """``Mounts``: what is mounted, without the tmpfs of ``--tmpfs``, as docker leaves it out."""
+    return [_mount_point(mount) for mount in mounts]
+
+
+def endpoint(record: Endpoint, container_id: str = "") -> dict[str, Any]:
+    """``EndpointSettings`` of one network."""
+    return {
+        "IPAMConfig": None,
+        "Links": None,
+        "Aliases": None,
+        "MacAddress": record.mac_address,
+        "DriverOpts": None,
+        "GwPriority": 0,
+        "NetworkID": record.network_id,
+        "EndpointID": record.endpoint_id,
+        "Gateway": record.gateway4,
+        "IPAddress": record.ipv4,
+        "IPPrefixLen": record.ipv4_prefix,
+        "IPv6Gateway": record.gateway6,
+        "GlobalIPv6Address": record.ipv6,
+        "GlobalIPv6PrefixLen": record.ipv6_prefix,
+        "DNSNames": list(record.dns_names) or None,
+    }
+
+
+def networks(record: Container) -> dict[str, dict[str, Any]]:
+    """The networks by name; before a start those that were asked for."""
+    found = {entry.network: endpoint(entry) for entry in record.endpoints}
+    wanted = record.config.namespaces.network
+    name = "bridge" if wanted == "default" else wanted
+    if not found and not name.startswith("container:"):
+        found[name] = endpoint(Endpoint(network=name))
+    return found
+
+
+def _state(state: State) -> dict[str, Any]:
+    status = state.status
+    alive = status in ("running", "paused", "restarting")
+    return {
+        "Status": status,
+        "Running": alive,
+        "Paused": status == "paused",
+        "Restarting": status == "restarting",
+        "OOMKilled": state.oom_killed,
+        "Dead": status == "dead",
+        "Pid": state.pid if alive else 0,
+        "ExitCode": 0 if alive else state.exit_code,
+        "Error": state.error,
+        "StartedAt": rfc3339(state.started_at),
+        "FinishedAt": rfc3339(state.finished_at) if state.finished_at else ZERO,
+    }
+
+
+def _mount_point(mount: MountRequest) -> dict[str, Any]:
+    mode = ["ro"] if mount.read_only else []
+    return {
+        "Type": mount.type,
+        "Source": mount.source,
+        "Destination": mount.target,
+        "Mode": ",".join(mode),
+        "RW": not mount.read_only,
+        "Propagation": mount.propagation or ("rprivate" if mount.type == "bind" else ""),
+    }
+
+
+def _network_settings(record: Container, version: Version) -> dict[str, Any]:
+    bound: dict[str, Any] = {}
+    alive = record.state.status in ("running", "paused", "restarting")
+    if alive:
+        bound = {port: None for port in record.config.exposed_ports}
+        for entry in record.endpoints:
+            bound |= port_map(entry.ports)
+    key = f"/proc/{record.state.pid}/ns/net" if alive and record.state.pid else ""
+    settings: dict[str, Any] = {
+        "SandboxID": record.id if alive else "",
+        "SandboxKey": key,
+        "Ports": bound,
+        "Networks": networks(record),
+    }
+    if version < (1, 52):
+        settings |= _old_network_settings(record)
+    return settings
+
+
+def _old_network_settings(record: Container) -> dict[str, Any]:
+    """What was the only network's once; gone in 1.52."""
+    default = next(
+        (entry for entry in record.endpoints if entry.network == "bridge"), Endpoint(network="")
+    )
+    shown = endpoint(default)
+    names = (
+        "EndpointID",
+        "Gateway",
+        "GlobalIPv6Address",
+        "GlobalIPv6PrefixLen",
+        "IPAddress",
+        "IPPrefixLen",
+        "IPv6Gateway",
+        "MacAddress",
+    )
+    return {name: shown[name] for name in names} | {
+        "Bridge": "",
+        "HairpinMode": False,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
+        "SecondaryIPAddresses": None,
+        "SecondaryIPv6Addresses": None,
+    }

@@ -1,0 +1,107 @@
+"""Raw bytes both ways between a client and a monitor's socket.
+
+Each direction holds at most two buffers and stops reading while the other side does not take
+them. A client that goes away ends the copying and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import select
+import socket
+from typing import NamedTuple
+
+from corten.dockerapi.connection import BUFFER
+from corten.dockerapi.detach import Scanner
+
+
+class Stream(NamedTuple):
+    """Both ends of asyncio's view of one connection."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+
+async def adopt(connected: socket.socket) -> Stream:
+    """The engine's connected socket as a stream; it is the stream's from here on."""
+    return Stream(*await asyncio.open_unix_connection(sock=connected, limit=BUFFER))
+
+
+async def run(client: Stream, monitor: Stream, *, stdin: bool, detach: Scanner) -> bool:
+    """Copy until the process ends, the user detaches, or the client is gone.
+
+    Arguments:
+        stdin: pass on what the client sends; otherwise it is read and dropped.
+        detach: finds the detach keys in it.
+    Returns:
+        whether the user detached.
+    """
+    typing = asyncio.create_task(_input(client, monitor, stdin=stdin, detach=detach))
+    showing = asyncio.create_task(_output(monitor, client))
+    try:
+        await asyncio.wait((typing, showing), return_when=asyncio.FIRST_COMPLETED)
+        return not showing.done() and _result(typing)
+    finally:
+        for task in (typing, showing):
+            task.cancel()
+        await asyncio.gather(typing, showing, return_exceptions=True)
+        monitor.writer.close()
+
+
+async def close(client: Stream) -> None:
+    """Send what is still buffered, then end the connection."""
+    with contextlib.suppress(ConnectionError):
+        await client.writer.drain()
+    client.writer.close()
+
+
+def _result(task: asyncio.Task[bool]) -> bool:
+    return task.exception() is None and task.result()
+
+
+async def _input(client: Stream, monitor: Stream, *, stdin: bool, detach: Scanner) -> bool:
+    while data := await client.reader.read(BUFFER):
+        if not stdin:
+            continue
+        passed, complete = detach.feed(data)
+        if passed:
+            await _send(monitor, passed)
+        if complete:
+            return True
+    if stdin:
+        await _send(monitor, detach.flush())
+        with contextlib.suppress(ConnectionError, OSError):
+            monitor.writer.write_eof()
+    await _hangup(client)
+    return False
+
+
+async def _send(monitor: Stream, data: bytes) -> None:
+    """The process may have closed its input, or ended: its output decides when we end."""
+    with contextlib.suppress(ConnectionError):
+        monitor.writer.write(data)
+        await monitor.writer.drain()
+
+
+async def _output(monitor: Stream, client: Stream) -> None:
+    while data := await monitor.reader.read(BUFFER):
+        client.writer.write(data)
+        await client.writer.drain()
+
+
+async def _hangup(client: Stream) -> None:
+    """Wait until a client that has ended its sending is gone altogether.
+
+    End of file alone does not tell the two apart, and nobody polls a stream that has ended; a
+    hang-up is reported by an epoll that asks for nothing (epoll_ctl(2), EPOLLHUP).
+    """
+    loop = asyncio.get_running_loop()
+    gone = asyncio.Event()
+    with select.epoll() as poll:
+        poll.register(client.writer.get_extra_info("socket").fileno(), 0)
+        loop.add_reader(poll.fileno(), gone.set)
+        try:
+            await gone.wait()
+        finally:
+            loop.remove_reader(poll.fileno())

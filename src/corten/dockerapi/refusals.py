@@ -1,0 +1,137 @@
+"""Fields of a create request that would change behaviour and are not there yet. No I/O.
+
+A field is refused (501, by name), or, where the container is still right without it, answered
+with a warning as dockerd does. Nothing is dropped in silence.
+"""
+
+from __future__ import annotations
+
+from corten.dockerapi.requests import CreateBody, Endpoint, HostConfig
+from corten.errors import InvalidArgument, Unimplemented
+
+_LATER = {
+    "blkio_weight_device": "BlkioWeightDevice",
+    "blkio_device_read_bps": "BlkioDeviceReadBps",
+    "blkio_device_write_bps": "BlkioDeviceWriteBps",
+    "blkio_device_read_iops": "BlkioDeviceReadIOps",
+    "blkio_device_write_iops": "BlkioDeviceWriteIOps",
+    "cpu_realtime_period": "CpuRealtimePeriod",
+    "cpu_realtime_runtime": "CpuRealtimeRuntime",
+    "device_cgroup_rules": "DeviceCgroupRules",
+    "device_requests": "DeviceRequests (--gpus)",
+    "volumes_from": "VolumesFrom",
+    "links": "Links",
+    "storage_opt": "StorageOpt",
+    "cgroup": "Cgroup",
+}
+_LOG_DRIVERS = ("", "json-file", "none")
+_LOG_OPTIONS = ("max-size", "max-file")
+_DEFAULT_NETWORKS = ("", "default", "bridge")
+
+
+def check(body: CreateBody, host: HostConfig) -> None:
+    """Refuse what is not offered.
+
+    Raises:
+        Unimplemented: names the field.
+        InvalidArgument: what dockerd itself refuses.
+    """
+    for field, name in _LATER.items():
+        if getattr(host, field):
+            raise _later(f"HostConfig.{name}")
+    if (host.isolation or "default") != "default":
+        raise InvalidArgument(f"invalid isolation ({host.isolation}): linux has none")
+    if host.volume_driver and host.volume_driver != "local":
+        raise _later(f"HostConfig.VolumeDriver ({host.volume_driver})")
+    if body.volumes:
+        raise _later(f"Volumes (an anonymous volume at {next(iter(body.volumes))})")
+    _check_restart(host)
+    _check_log(host)
+    _check_networks(body, host)
+
+
+def warnings(body: CreateBody, host: HostConfig) -> list[str]:
+    """What the user should know of a container that is made all the same."""
+    result = []
+    policy = host.restart_policy.name if host.restart_policy else ""
+    if policy not in (None, "", "no"):
+        result.append(f"The restart policy {policy} is recorded; corten does not apply it yet.")
+    test = body.healthcheck.test if body.healthcheck else None
+    if test and test != ["NONE"]:
+        result.append("The health check is recorded; corten does not run it yet.")
+    if host.oom_kill_disable and not host.memory:
+        result.append(
+            "OOM killer is disabled for the container, but no memory limit is set, "
+            "this can result in the system running out of resources."
+        )
+    return result
+
+
+def mac_address(body: CreateBody) -> str:
+    """The address asked for, in the old place or in the new one."""
+    endpoints = (body.networking_config and body.networking_config.endpoints_config) or {}
+    for endpoint in endpoints.values():
+        if endpoint is not None and endpoint.mac_address:
+            return endpoint.mac_address
+    return body.mac_address or ""
+
+
+def _check_restart(host: HostConfig) -> None:
+    policy = host.restart_policy
+    name = (policy.name if policy else "") or ""
+    count = (policy.maximum_retry_count if policy else 0) or 0
+    if name not in ("", "no", "always", "unless-stopped", "on-failure"):
+        raise InvalidArgument(
+            f"invalid restart policy: unknown policy '{name}'; use one of 'no', 'always', "
+            "'on-failure', or 'unless-stopped'"
+        )
+    if count and name != "on-failure":
+        raise InvalidArgument(
+            "invalid restart policy: maximum retry count can only be used with 'on-failure'"
+        )
+    if count < 0:
+        raise InvalidArgument("invalid restart policy: maximum retry count cannot be negative")
+    if host.auto_remove and name not in ("", "no"):
+        raise InvalidArgument("can't create 'AutoRemove' container with restart policy")
+
+
+def _check_log(host: HostConfig) -> None:
+    log = host.log_config
+    if log is None:
+        return
+    if (log.type or "") not in _LOG_DRIVERS:
+        raise _later(f"the log driver {log.type}")
+    for option, value in (log.config or {}).items():
+        if option == "mode" and value == "blocking":
+            continue
+        if option not in _LOG_OPTIONS:
+            raise _later(f"the log option {option}")
+
+
+def _check_networks(body: CreateBody, host: HostConfig) -> None:
+    endpoints = (body.networking_config and body.networking_config.endpoints_config) or {}
+    mode = host.network_mode or "default"
+    for name, endpoint in endpoints.items():
+        same = name == mode or (name in _DEFAULT_NETWORKS and mode in _DEFAULT_NETWORKS)
+        if not same:
+            raise _later(f"NetworkingConfig: a further network ({name})")
+        if endpoint is not None:
+            _check_endpoint(endpoint)
+
+
+def _check_endpoint(endpoint: Endpoint) -> None:
+    ipam = endpoint.ipam_config
+    if ipam is not None and (ipam.ipv4_address or ipam.ipv6_address or ipam.link_local_ips):
+        raise InvalidArgument(
+            "user specified IP address is supported on user defined networks only"
+        )
+    if endpoint.aliases:
+        raise InvalidArgument("network-scoped aliases are only supported for user-defined networks")
+    if endpoint.links:
+        raise _later("NetworkingConfig: Links")
+    if endpoint.driver_opts:
+        raise _later("NetworkingConfig: DriverOpts")
+
+
+def _later(what: str) -> Unimplemented:
+    return Unimplemented(f"{what} is not implemented by corten yet")

@@ -1,0 +1,58 @@
+"""The table of everything that is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from corten.dockerapi import containers, events, execs, images, networks, pull, streaming, system
+from corten.dockerapi.call import Call
+from corten.dockerapi.missing import missing_routes
+from corten.dockerapi.router import Router
+
+Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+
+ROUTES: list[tuple[str, str, Handler]] = [
+    ("GET", "/_ping", system.ping),
+    ("HEAD", "/_ping", system.ping),
+    ("GET", "/version", system.version),
+    ("GET", "/info", system.info),
+    ("POST", "/auth", system.auth),
+    ("GET", "/events", events.events),
+    # containers
+    ("POST", "/containers/create", containers.create_container),
+    ("GET", "/containers/json", containers.list_containers),
+    ("GET", "/containers/{id}/json", containers.inspect_container),
+    ("GET", "/containers/{id}/top", containers.top),
+    ("GET", "/containers/{id}/logs", streaming.logs),
+    ("POST", "/containers/{id}/start", containers.start),
+    ("POST", "/containers/{id}/stop", containers.stop),
+    ("POST", "/containers/{id}/restart", containers.restart),
+    ("POST", "/containers/{id}/kill", containers.kill),
+    ("POST", "/containers/{id}/pause", containers.pause),
+    ("POST", "/containers/{id}/unpause", containers.unpause),
+    ("POST", "/containers/{id}/resize", containers.resize),
+    ("POST", "/containers/{id}/attach", streaming.attach),
+    ("POST", "/containers/{id}/wait", streaming.wait),
+    ("POST", "/containers/{id}/exec", execs.create_exec),
+    ("DELETE", "/containers/{id}", containers.remove),
+    # execs
+    ("POST", "/exec/{id}/start", execs.start_exec),
+    ("POST", "/exec/{id}/resize", execs.resize_exec),
+    ("GET", "/exec/{id}/json", execs.inspect_exec),
+    # images
+    ("GET", "/images/json", images.list_images),
+    ("POST", "/images/create", pull.create_image),
+    ("GET", "/images/{name*}/json", images.inspect_image),
+    ("DELETE", "/images/{name*}", images.remove_image),
+    # what there is none of, or only as a list
+    ("GET", "/networks", networks.list_networks),
+    ("GET", "/networks/{id}", networks.inspect_network),
+    ("GET", "/volumes", system.volumes),
+    ("GET", "/volumes/{name}", networks.no_volume),
+    ("GET", "/plugins", system.plugins),
+    ("GET", "/plugins/{name*}/json", networks.no_plugin),
+]
+
+ROUTER: Router[Handler] = Router([*missing_routes(), *ROUTES])

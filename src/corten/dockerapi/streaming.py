@@ -1,0 +1,180 @@
+"""What streams of a container: logs, attach, wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from corten.dockerapi import detach, frames, pump, times
+from corten.dockerapi.batch import Batch
+from corten.dockerapi.call import TENANT, Call, TakenOver, json
+from corten.engine.contract import WaitCondition
+from corten.engine.types import ExitStatus, LogLine
+from corten.errors import CortenError, FailedPrecondition, InvalidArgument
+
+RAW = "application/vnd.docker.raw-stream"
+MULTIPLEXED = "application/vnd.docker.multiplexed-stream"
+
+_CONDITIONS: dict[str, WaitCondition] = {
+    "": "not-running",
+    "not-running": "not-running",
+    "next-exit": "next-exit",
+    "removed": "removed",
+}
+
+
+def content_type(call: Call, *, tty: bool) -> str:
+    """The type of a stream: clients from 1.42 on are told whether it has frames."""
+    return RAW if tty or not call.since(42) else MULTIPLEXED
+
+
+def upgrade_head(call: Call, kind: str) -> bytes:
+    """The head of an answer that turns the connection into a raw stream."""
+    if call.request.headers.get("Upgrade", ""):
+        lines = ["HTTP/1.1 101 UPGRADED", f"Content-Type: {kind}"]
+        lines += ["Connection: Upgrade", "Upgrade: tcp"]
+    else:
+        lines = ["HTTP/1.1 200 OK", f"Content-Type: {RAW}"]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def open_stream(call: Call, kind: str) -> pump.Stream:
+    """Take the connection over and send the head."""
+    client = pump.Stream(*call.take_over())
+    client.writer.write(upgrade_head(call, kind))
+    return client
+
+
+def detach_scanner(text: str, *, tty: bool) -> detach.Scanner:
+    """Finds the detach keys; without a terminal there are none.
+
+    Raises:
+        InvalidArgument: keys that are none.
+    """
+    try:
+        keys = detach.parse(text)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"Invalid detach keys ({text}) provided: {error}") from None
+    return detach.Scanner(keys if tty else b"")
+
+
+async def attach(call: Call) -> web.StreamResponse:
+    """``POST /containers/{id}/attach``."""
+    record = call.engine.get_container(TENANT, call.params["id"])
+    if record.state.status in ("paused", "restarting"):
+        hint = "unpause the container" if record.state.status == "paused" else "wait until it runs"
+        raise FailedPrecondition(
+            f"container {record.id} is {record.state.status}, {hint} before attach"
+        )
+    tty = record.config.tty
+    scanner = detach_scanner(call.text("detachKeys"), tty=tty)
+    stdin = call.flag("stdin") and record.config.open_stdin
+    streams = {"stdout": call.flag("stdout"), "stderr": call.flag("stderr")}
+    connected = None
+    if call.flag("stream"):
+        connected = await call.engine.attach_container(TENANT, record.id, stdin=stdin, **streams)
+    try:
+        client = open_stream(call, content_type(call, tty=tty))
+    except BaseException:
+        if connected is not None:
+            connected.close()
+        raise
+    if call.flag("logs"):
+        async for line in call.engine.logs(TENANT, record.id, **streams):
+            client.writer.write(line.data if tty else _framed(line, line.data))
+            await client.writer.drain()
+    if connected is not None:
+        await pump.run(client, await pump.adopt(connected), stdin=stdin, detach=scanner)
+    await pump.close(client)
+    return TakenOver()
+
+
+async def logs(call: Call) -> web.StreamResponse:
+    """``GET /containers/{id}/logs``."""
+    stdout, stderr = call.flag("stdout"), call.flag("stderr")
+    if not (stdout or stderr):
+        raise InvalidArgument("Bad parameters: you must choose at least one stream")
+    record = call.engine.get_container(TENANT, call.params["id"])
+    follow = call.flag("follow")
+    lines = call.engine.logs(
+        TENANT,
+        record.id,
+        stdout=stdout,
+        stderr=stderr,
+        follow=follow,
+        tail=tail(call.text("tail")),
+        since=call.timestamp("since"),
+        until=call.timestamp("until"),
+    )
+    first = asyncio.ensure_future(anext(lines, None))
+    # An error before the first line gets a status of its own; who follows must not wait for one.
+    await asyncio.wait((first,), timeout=0 if follow else None)
+    if first.done() and first.exception() is not None:
+        first.result()
+    tty = record.config.tty
+    response = await call.stream(content_type(call, tty=tty))
+    batch = Batch(response)
+    try:
+        async with batch:
+            line = await first
+            while line is not None:
+                await batch.add(_shown(call, line, tty=tty))
+                line = await anext(lines, None)
+    finally:
+        first.cancel()
+        await _end(lines)
+    await response.write_eof()
+    return response
+
+
+def tail(text: str) -> int | None:
+    """So many lines from the end; ``None`` for all, which is also what a non-number means."""
+    try:
+        count = int(text)
+    except ValueError:
+        return None
+    return count if count >= 0 else None
+
+
+async def wait(call: Call) -> web.StreamResponse:
+    """``POST /containers/{id}/wait``: the head goes out when the wait is on."""
+    text = call.text("condition") if call.since(30) else ""
+    if text not in _CONDITIONS:
+        raise InvalidArgument(f'invalid condition: "{text}"')
+    waiter = call.engine.exit_waiter(TENANT, call.params["id"], condition=_CONDITIONS[text])
+    if not call.since(30):
+        return json({"StatusCode": (await waiter()).code})
+    response = await call.stream("application/json")
+    try:
+        answer = _exit_answer(await waiter())
+    except CortenError as error:
+        answer = {"StatusCode": -1, "Error": {"Message": str(error)}}
+    await response.write(json(answer).body)  # type: ignore[arg-type]  # bytes, as json made it
+    await response.write_eof()
+    return response
+
+
+def _exit_answer(status: ExitStatus) -> dict[str, object]:
+    answer: dict[str, object] = {"StatusCode": status.code}
+    return answer | ({"Error": {"Message": status.error}} if status.error else {})
+
+
+def _shown(call: Call, line: LogLine, *, tty: bool) -> bytes:
+    data = line.data
+    if call.flag("details"):
+        data = b" " + data  # after the attributes that log options ask for; there are none yet
+    if call.flag("timestamps"):
+        data = times.rfc3339_fixed(line.time).encode() + b" " + data
+    return data if tty else _framed(line, data)
+
+
+def _framed(line: LogLine, data: bytes) -> bytes:
+    return frames.frame(frames.NUMBERS[line.stream], data)
+
+
+async def _end(lines: AsyncIterator[LogLine]) -> None:
+    close = getattr(lines, "aclose", None)
+    if close is not None:
+        await close()
