@@ -18,11 +18,16 @@ def open_master(dirfd: int | None = None, path: str = "/dev/ptmx") -> int:
     """A new terminal's master side, unlocked; ``path`` may be ``ptmx`` below a devpts ``dirfd``."""
     fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=dirfd)
     try:
-        fcntl.ioctl(fd, _TIOCSPTLCK, pack("i", 0))
+        unlock(fd)
     except BaseException:
         os.close(fd)
         raise
     return fd
+
+
+def unlock(master: int) -> None:
+    """Let the other side of a new terminal be opened."""
+    fcntl.ioctl(master, _TIOCSPTLCK, pack("i", 0))
 
 
 def open_peer(master: int) -> int:

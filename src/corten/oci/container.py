@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from corten.cgroups import Cgroup
+    from corten.cgroups.base import Cgroup
     from corten.oci.plan import Plan
 
     Stdio = tuple[int, int, int]

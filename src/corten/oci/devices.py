@@ -1,0 +1,159 @@
+"""Device nodes, the links in ``/dev``, and the console."""
+
+from __future__ import annotations
+
+import os
+from errno import EPERM
+from stat import S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_ISCHR
+
+from corten.errors import FailedPrecondition
+from corten.kernel.files import mknodat
+from corten.oci import trees
+from corten.oci.paths import clean
+from corten.spec._struct import Struct
+from corten.spec.runtime import Device
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from corten.oci.context import Context
+
+_TYPES = {"c": S_IFCHR, "u": S_IFCHR, "b": S_IFBLK, "p": S_IFIFO}
+
+# config-linux.md, "Default Devices".
+DEFAULT_DEVICES = (
+    Device(path="/dev/null", type="c", major=1, minor=3),
+    Device(path="/dev/zero", type="c", major=1, minor=5),
+    Device(path="/dev/full", type="c", major=1, minor=7),
+    Device(path="/dev/random", type="c", major=1, minor=8),
+    Device(path="/dev/urandom", type="c", major=1, minor=9),
+    Device(path="/dev/tty", type="c", major=5, minor=0),
+)
+# config-linux.md, "Default Devices" and config.md, "Linux": what every process expects.
+DEFAULT_LINKS = (
+    ("/dev/fd", "/proc/self/fd"),
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
+    ("/dev/ptmx", "pts/ptmx"),
+)
+
+
+class DeviceNode(Struct):
+    """Make one device node, or bind the host's where nodes can't be made."""
+
+    device: Device
+
+    @property
+    def name(self) -> str:
+        return f"device {self.device.path}"
+
+    def describe(self) -> str:
+        d = self.device
+        return f"{self.name} {d.type} {d.major}:{d.minor} {d.file_mode:o} {d.uid}:{d.gid}"
+
+    def execute(self, context: Context) -> None:
+        parent, name = context.root.parent(self.device.path)
+        try:
+            if context.in_user_namespace:
+                self._bind(context)
+                return
+            try:
+                self._make(parent, name)
+            except PermissionError as error:
+                if error.errno != EPERM:
+                    raise
+                self._bind(context)  # we lack CAP_MKNOD
+        finally:
+            os.close(parent)
+
+    def _make(self, parent: int, name: str) -> None:
+        d = self.device
+        mode = _TYPES[d.type] | d.file_mode
+        number = os.makedev(d.major, d.minor)
+        try:
+            mknodat(parent, name, mode, number)
+        except FileExistsError:
+            if self._is_there(parent, name):
+                return
+            # something else under the name, perhaps an image's: never trusted, not followed
+            os.unlink(name, dir_fd=parent)
+            mknodat(parent, name, mode, number)
+        if d.uid or d.gid:
+            os.chown(name, d.uid, d.gid, dir_fd=parent, follow_symlinks=False)
+
+    def _is_there(self, parent: int, name: str) -> bool:
+        info = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        d = self.device
+        if S_IFMT(info.st_mode) != _TYPES[d.type]:
+            return False
+        return d.type == "p" or info.st_rdev == os.makedev(d.major, d.minor)
+
+    def _bind(self, context: Context) -> None:
+        tree = trees.clone(self.device.path, recursive=False)
+        try:
+            target = context.root.make_file(self.device.path, 0o600)
+            try:
+                trees.attach(tree, target)
+            finally:
+                os.close(target)
+        finally:
+            os.close(tree)
+
+
+class DeviceLinks(Struct):
+    """The links in ``/dev``; ``ptmx`` leads to the container's own devpts."""
+
+    links: tuple[tuple[str, str], ...]
+
+    @property
+    def name(self) -> str:
+        return "links in /dev"
+
+    def describe(self) -> str:
+        return ", ".join([f"{path} -> {target}" for path, target in self.links])
+
+    def execute(self, context: Context) -> None:
+        for path, target in self.links:
+            parent, name = context.root.parent(path)
+            try:
+                self._link(parent, name, target)
+            finally:
+                os.close(parent)
+
+    @staticmethod
+    def _link(parent: int, name: str, target: str) -> None:
+        try:
+            os.symlink(target, name, dir_fd=parent)
+        except FileExistsError:
+            if name != "ptmx":
+                return  # the image's own
+            os.unlink(name, dir_fd=parent)  # a node would be the host's devpts
+            os.symlink(target, name, dir_fd=parent)
+
+
+def needs_device_setup(mounts: tuple[tuple[str, bool], ...]) -> bool:
+    """Whether ``/dev`` is the container's own to fill.
+
+    Arguments:
+        mounts: (destination, is a bind) of the configuration.
+    """
+    return not any(bind and clean(destination) == "/dev" for destination, bind in mounts)
+
+
+def open_null(context: Context) -> int:
+    """The container's ``/dev/null`` as an O_PATH descriptor, proven to be the null device.
+
+    It hides what is masked: a link or a file in its place would show it instead
+    (CVE-2025-31133), so the very inode that was checked is what gets mounted.
+
+    Raises:
+        FailedPrecondition: something else has its name.
+    """
+    fd = context.root.open("/dev/null", os.O_PATH | os.O_NOFOLLOW)
+    info = os.fstat(fd)
+    if not S_ISCHR(info.st_mode) or info.st_rdev != os.makedev(1, 3):
+        os.close(fd)
+        raise FailedPrecondition(
+            "/dev/null of the container is not the null device", step="mask", path="/dev/null"
+        )
+    return fd

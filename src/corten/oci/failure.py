@@ -1,0 +1,76 @@
+"""From the kernel's errno to the closed set of errors, with the step and the path."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from corten import errors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from corten.errors import CortenError
+
+_CLASSES: dict[int, type[CortenError]] = {
+    errno.EPERM: errors.PermissionDenied,
+    errno.EACCES: errors.PermissionDenied,
+    errno.EROFS: errors.PermissionDenied,
+    errno.ENOENT: errors.NotFound,
+    errno.ENOTDIR: errors.InvalidArgument,
+    errno.EINVAL: errors.InvalidArgument,
+    errno.ELOOP: errors.InvalidArgument,
+    errno.ENAMETOOLONG: errors.InvalidArgument,
+    errno.ENODEV: errors.FailedPrecondition,
+    errno.EXDEV: errors.PermissionDenied,
+    errno.EEXIST: errors.AlreadyExists,
+    errno.EBUSY: errors.FailedPrecondition,
+    errno.ESRCH: errors.FailedPrecondition,
+    errno.ENOSYS: errors.Unimplemented,
+    errno.EOPNOTSUPP: errors.Unimplemented,
+    errno.ENOMEM: errors.ResourceExhausted,
+    errno.ENOSPC: errors.ResourceExhausted,
+    errno.EDQUOT: errors.ResourceExhausted,
+    errno.EMFILE: errors.ResourceExhausted,
+    errno.ENFILE: errors.ResourceExhausted,
+    errno.EAGAIN: errors.ResourceExhausted,
+}
+# What execve says of a program that is there and is none (or of its interpreter).
+_NOT_FOUND = (errno.ENOENT, errno.ENOTDIR)
+
+
+def failed(step: str, error: OSError, *, path: str = "", hint: str = "") -> CortenError:
+    """The error to raise where ``error`` happened in ``step``.
+
+    Arguments:
+        path: what the step is about; otherwise the path that the kernel was given. A path in
+            ``/proc/self/fd`` tells nobody anything and is left out.
+    """
+    code = error.errno or 0
+    if not path and isinstance(error.filename, (str, bytes)):
+        named = os.fsdecode(error.filename)
+        path = "" if named.startswith("/proc/self/fd/") else named
+    cls = _CLASSES.get(code, errors.Internal)
+    return cls(error.strerror or str(error), step=step, path=path, errno=code, hint=hint)
+
+
+def not_found(name: str, *, detail: str = "executable file not found in $PATH") -> CortenError:
+    """Exit code 127, in the words that every container tool looks for."""
+    return errors.ProgramNotFound(
+        f'exec: "{name}": {detail}', step="find program", path=name, errno=errno.ENOENT
+    )
+
+
+def not_executable(name: str, code: int) -> CortenError:
+    """Exit code 126."""
+    text = os.strerror(code).lower()
+    return errors.ProgramNotExecutable(
+        f'exec: "{name}": {text}', step="find program", path=name, errno=code
+    )
+
+
+def exec_failed(name: str, error: OSError) -> CortenError:
+    """What execve's answer means for the container's exit code."""
+    code = error.errno or 0
+    if code in _NOT_FOUND:  # the file is there (it was looked up): its interpreter is not
+        return not_found(name, detail=os.strerror(code).lower())
+    return not_executable(name, code)

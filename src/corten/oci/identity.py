@@ -1,0 +1,175 @@
+"""Capabilities, limits, ids and priorities of the process that becomes the program."""
+
+from __future__ import annotations
+
+import os
+from errno import EINVAL, EPERM
+
+from corten.errors import InvalidArgument
+from corten.kernel import creds, limits
+from corten.spec._struct import Struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from corten.oci.users import Identity
+    from corten.spec.runtime import Capabilities, IoPriority, Process, Rlimit, Scheduler
+
+ALL_CAPABILITIES = (1 << len(creds.CAPABILITIES)) - 1
+_SYS_ADMIN = 1 << creds.CAPABILITY_NUMBERS["CAP_SYS_ADMIN"]
+
+
+class CapabilitySets(Struct):
+    """The five sets as bit masks."""
+
+    bounding: int
+    effective: int
+    permitted: int
+    inheritable: int
+    ambient: int
+
+
+def capability_sets(capabilities: Capabilities | None) -> CapabilitySets | None:
+    """Names as masks; None keeps what the runtime has.
+
+    Names that the kernel does not know are left out, as the specification demands
+    ("any value which cannot be mapped … MUST be logged as a warning").
+    """
+    if capabilities is None:
+        return None
+    masks = {}
+    for name in CapabilitySets._fields:
+        mask = 0
+        for item in getattr(capabilities, name):
+            number = creds.CAPABILITY_NUMBERS.get(item)
+            if number is not None:
+                mask |= 1 << number
+        masks[name] = mask
+    return CapabilitySets(**masks)
+
+
+def check_names(process: Process) -> None:
+    """What the kernel would refuse later, by name.
+
+    Raises:
+        InvalidArgument: an unknown limit, policy or class.
+    """
+    for limit in process.rlimits:
+        if limit.type not in limits.RLIMITS:
+            raise _unknown("process.rlimits", limit.type)
+    scheduler = process.scheduler
+    if scheduler is not None:
+        if scheduler.policy not in limits.SCHED_POLICIES:
+            raise _unknown("process.scheduler.policy", scheduler.policy)
+        for flag in scheduler.flags:
+            if flag not in limits.SCHED_FLAGS:
+                raise _unknown("process.scheduler.flags", flag)
+    priority = process.io_priority
+    if priority is not None and priority.io_class not in limits.IOPRIO_CLASSES:
+        raise _unknown("process.ioPriority.class", priority.io_class)
+
+
+def _unknown(path: str, value: str) -> InvalidArgument:
+    return InvalidArgument(f"{path} has the unknown value {value!r}", path=path)
+
+
+def set_rlimits(rlimits: tuple[Rlimit, ...], *, pid: int = 0) -> None:
+    """Set the limits of a process (0: ours)."""
+    for limit in rlimits:
+        try:
+            limits.setrlimit(limits.RLIMITS[limit.type], limit.soft, limit.hard, pid=pid)
+        except OSError as error:
+            if error.errno == EPERM:
+                error.strerror = (
+                    f"{limit.type} can't be raised to {limit.hard} without CAP_SYS_RESOURCE"
+                )
+            raise
+
+
+def set_scheduler(scheduler: Scheduler | None, priority: IoPriority | None) -> None:
+    """Scheduler and io priority; needs CAP_SYS_NICE for more than the own share."""
+    if scheduler is not None:
+        flags = sum(limits.SCHED_FLAGS[flag] for flag in scheduler.flags)
+        limits.sched_setattr(
+            limits.SCHED_POLICIES[scheduler.policy],
+            flags=flags,
+            nice=scheduler.nice,
+            priority=scheduler.priority,
+            runtime=scheduler.runtime,
+            deadline=scheduler.deadline,
+            period=scheduler.period,
+        )
+    if priority is not None:
+        limits.set_ioprio(limits.IOPRIO_CLASSES[priority.io_class], priority.priority)
+
+
+def parse_cpu_list(text: str) -> set[int]:
+    """``0-3,7`` as CPU numbers.
+
+    Raises:
+        InvalidArgument: not such a list.
+    """
+    cpus: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
+            raise InvalidArgument(f"{text!r} is not a list of CPUs")
+        cpus.update(range(int(first), int(last or first) + 1))
+    return cpus
+
+
+def drop_bounding(keep: int) -> None:
+    """Shrink the bounding set to ``keep``; while we still have CAP_SETPCAP."""
+    for number in range(len(creds.CAPABILITIES)):
+        if keep >> number & 1:
+            continue
+        try:
+            creds.bounding_drop(number)
+        except OSError as error:
+            if error.errno != EINVAL:
+                raise
+            return  # beyond the last one this kernel knows
+
+
+def become(identity: Identity, *, groups_allowed: bool = True) -> None:
+    """Take on groups, gid and uid; permitted capabilities are kept until :func:`set_sets`."""
+    if groups_allowed:
+        creds.setgroups(list(identity.groups))
+    creds.setresgid(identity.gid)
+    creds.set_keepcaps(True)
+    creds.setresuid(identity.uid)
+    # every change of ids may have made us readable for others again (prctl(2))
+    creds.set_dumpable(False)
+
+
+def set_sets(sets: CapabilitySets, *, keep_admin: bool) -> None:
+    """Set the final capabilities.
+
+    Arguments:
+        keep_admin: CAP_SYS_ADMIN stays permitted and effective to load a seccomp filter
+            without no_new_privs. The exec takes it away: it is neither in the bounding nor
+            in the inheritable nor in the ambient set unless the configuration says so.
+    """
+    _, have, _ = creds.capget()
+    permitted = sets.permitted & have
+    extra = _SYS_ADMIN & have if keep_admin else 0
+    creds.capset(
+        sets.effective & permitted | extra, permitted | extra, sets.inheritable & (have | permitted)
+    )
+    creds.set_keepcaps(False)
+    creds.ambient_clear()
+    ambient = sets.ambient & sets.inheritable & permitted
+    for number in range(ambient.bit_length()):
+        if ambient >> number & 1:
+            creds.ambient_raise(number)
+
+
+def fix_stdio_owner(uid: int) -> None:
+    """Give terminals and pipes of ours to the user, as runc does; others keep their owner."""
+    null = os.makedev(1, 3)
+    for fd in range(3):
+        try:
+            info = os.fstat(fd)
+            if info.st_uid != uid and info.st_rdev != null:
+                os.fchown(fd, uid, -1)
+        except OSError:
+            continue  # a read-only file system, a socket of somebody else: it stays as it is
