@@ -96,14 +96,14 @@ def _network(call: Call, name: str, *, containers: bool) -> dict[str, Any]:
 def _member(record: Container, network: str) -> dict[str, Any]:
     if record.state.status not in ("running", "paused"):
         return {}
-    return {
-        record.id: {
-            "Name": record.name,
-            "EndpointID": entry.endpoint_id,
-            "MacAddress": entry.mac_address,
-            "IPv4Address": f"{entry.ipv4}/{entry.ipv4_prefix}" if entry.ipv4 else "",
-            "IPv6Address": f"{entry.ipv6}/{entry.ipv6_prefix}" if entry.ipv6 else "",
-        }
-        for entry in record.endpoints
-        if entry.network == network
+    entry = next((entry for entry in record.endpoints if entry.network == network), None)
+    if entry is None:
+        return {}
+    shown = {
+        "Name": record.name,
+        "EndpointID": entry.endpoint_id,
+        "MacAddress": entry.mac_address,
+        "IPv4Address": f"{entry.ipv4}/{entry.ipv4_prefix}" if entry.ipv4 else "",
+        "IPv6Address": f"{entry.ipv6}/{entry.ipv6_prefix}" if entry.ipv6 else "",
     }
+    return {record.id: shown}

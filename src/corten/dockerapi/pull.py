@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+from collections.abc import Mapping
 
 import msgspec
 from aiohttp import web
@@ -148,7 +149,7 @@ def _image_id(call: Call, ref: str) -> str:
         return ""
 
 
-def _line(value: dict[str, object]) -> bytes:
+def _line(value: Mapping[str, object]) -> bytes:
     return msgspec.json.encode(value) + b"\r\n"
 
 
