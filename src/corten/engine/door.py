@@ -10,6 +10,8 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import msgspec
+
 from corten.engine import boot, tables
 from corten.engine.types import Container, Event, Exec, Pod
 from corten.engine.view import View
@@ -44,6 +46,10 @@ class Tx:
             raise NotFound(f"No such container: {container_id}")
         return found[0]
 
+    def name_holder(self, tenant: str, name: str) -> str:
+        """The id of the container that has the name, made or being made; empty: nobody."""
+        return tables.name_holder(self.connection, tenant, name)
+
     def put_container(self, record: Container, *, ready: bool = True) -> Container:
         """Insert or replace; it is visible to faces once it is ready. AlreadyExists: name."""
         tables.put_container(self.connection, record, ready=ready)
@@ -66,6 +72,13 @@ class Tx:
         tables.put_exec(self.connection, record)
         self._effects.append(lambda view: view.put_exec(record))
         return record
+
+    def end_execs(self, container_id: str, code: int) -> None:
+        """Execs that were running ended with their container."""
+        for record in tables.execs_of(self.connection, container_id):
+            if record.running:
+                ended = msgspec.structs.replace(record, running=False, pid=0, exit_code=code)
+                self.put_exec(ended)
 
     # pods ------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from typing import Any
 
 from corten.engine.launching import Launcher
@@ -28,14 +29,17 @@ from corten.launch.messages import (
 _LOCK_POLL = 0.02  # seconds
 
 
-class ExecSink:
-    """Who is told of what happens besides the container's own exit."""
+class EventSink:
+    """Who is told of what happens besides the container's own exit.
 
-    def exec_exited(self, container_id: str, exit_: Exit) -> None:
-        """An exec's process has ended."""
+    Attributes:
+        exec_exited: an exec's process has ended.
+        out_of_memory: the kernel killed processes of the container.
+    """
 
-    def out_of_memory(self, container_id: str) -> None:
-        """The kernel killed processes of the container."""
+    def __init__(self) -> None:
+        self.exec_exited: Callable[[str, Exit], None] = lambda _id, _exit: None
+        self.out_of_memory: Callable[[str], None] = lambda _id: None
 
 
 class Monitor:
@@ -47,7 +51,7 @@ class Monitor:
         ended: set when the monitor itself is gone; the run directory is ours from then on.
     """
 
-    def __init__(self, object_id: str, run_dir: str, sink: ExecSink) -> None:
+    def __init__(self, object_id: str, run_dir: str, sink: EventSink) -> None:
         self.id = object_id
         self.run_dir = run_dir
         self.exited: asyncio.Future[Exit | None] = asyncio.get_running_loop().create_future()
@@ -108,6 +112,11 @@ class Monitor:
             return
         self._watch = ProcessWatch(pidfd, self._process_ended)
 
+    def never_made(self) -> None:
+        """No monitor was forked, so there is nothing to wait for."""
+        if self._peer is None:
+            self._finish()
+
     # asking ----------------------------------------------------------------------------
 
     async def call(self, request: Message) -> dict[str, Any]:
@@ -122,6 +131,11 @@ class Monitor:
         if self._peer is None or self._peer.closed:
             raise NotFound("the container has ended")
         return self._peer
+
+    def kill(self) -> None:
+        """End a monitor that does not answer; its container is lost then."""
+        if self._watch is not None:
+            self._watch.kill()
 
     # its end ---------------------------------------------------------------------------
 

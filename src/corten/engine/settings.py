@@ -53,6 +53,16 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
         """S/pods/ID: the pod monitor's."""
         return f"{self.state}/pods/{pod_id}"
 
+    def pod_files(self, pod_id: str) -> str:
+        """S/podfiles/ID: hosts, hostname, resolv.conf and shm of a pod."""
+        return f"{self.state}/podfiles/{pod_id}"
+
+    @property
+    def rootfs_dir(self) -> str:
+        """An empty directory; root file systems are mounted on it in containers' own
+        mount namespaces."""
+        return f"{self.state}/rootfs"
+
     @property
     def monitors_cgroup(self) -> str:
         """The group of the launcher and of monitors, outside the daemon's own."""

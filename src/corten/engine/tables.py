@@ -63,6 +63,14 @@ def get_container(db: sqlite3.Connection, container_id: str) -> tuple[Container,
     return None if row is None else (_container(row[0]), bool(row[1]))
 
 
+def name_holder(db: sqlite3.Connection, tenant: str, name: str) -> str:
+    """The id of the container with this name, ready or not; empty: nobody."""
+    row = db.execute(
+        "SELECT id FROM containers WHERE tenant = ? AND name = ?", (tenant, name)
+    ).fetchone()
+    return str(row[0]) if row else ""
+
+
 def all_containers(db: sqlite3.Connection) -> Iterator[tuple[Container, bool]]:
     for record, ready in db.execute("SELECT record, ready FROM containers"):
         yield _container(record), bool(ready)
@@ -86,6 +94,11 @@ def put_exec(db: sqlite3.Connection, record: Exec) -> None:
 def get_exec(db: sqlite3.Connection, exec_id: str) -> Exec | None:
     row = db.execute("SELECT record FROM execs WHERE id = ?", (exec_id,)).fetchone()
     return None if row is None else _exec(row[0])
+
+
+def execs_of(db: sqlite3.Connection, container_id: str) -> list[Exec]:
+    rows = db.execute("SELECT record FROM execs WHERE container_id = ?", (container_id,))
+    return [_exec(row[0]) for row in rows]
 
 
 def all_execs(db: sqlite3.Connection) -> Iterator[Exec]:

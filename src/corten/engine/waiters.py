@@ -5,15 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from corten.engine.states import is_running
 from corten.engine.types import Container, Event, ExitStatus
 from corten.engine.view import View
-
-_RUNNING = ("running", "paused", "restarting")
-
-
-def is_running(record: Container) -> bool:
-    """Whether its process exists (paused ones do)."""
-    return record.state.status in _RUNNING
 
 
 def exit_status(record: Container) -> ExitStatus:

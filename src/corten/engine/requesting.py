@@ -1,0 +1,151 @@
+"""What the launcher is told to make a container: files, devices, configuration, request."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import ExitStack
+
+from corten.engine import etcfiles, hostfacts, logconfig, specgen
+from corten.engine.joining import Joiner
+from corten.engine.networking import Plug
+from corten.engine.parts import Parts
+from corten.engine.specgen.build import Surroundings
+from corten.engine.specgen.build import hostname as hostname_of
+from corten.engine.specgen.devices import HostDevice
+from corten.engine.trees import fresh_directory
+from corten.engine.types import Container, MountRequest
+from corten.errors import InvalidArgument
+from corten.launch.messages import Create, RuntimeChoice
+from corten.launch.wire import sealed_memfd
+
+_PATHS = 10.0  # seconds for a look at paths that the user named
+_FILES = 30.0
+
+
+class Requests:
+    """Prepares what a start needs on the disk, and the message."""
+
+    def __init__(self, parts: Parts, joiner: Joiner) -> None:
+        self._parts = parts
+        self._joiner = joiner
+
+    async def prepare(self, record: Container, plug: Plug) -> None:
+        """An empty run directory, and the files that will be mounted in the container."""
+        run_dir = self._parts.settings.run_dir(record.id)
+        await self._parts.files.run(fresh_directory, run_dir, deadline=_FILES)
+        if not record.pod_id:
+            await self.write_etc(record, plug)
+
+    async def write_etc(self, record: Container, plug: Plug) -> None:
+        """hosts, hostname and resolv.conf; again when the address is known."""
+        where = etcfiles.paths(self._parts.settings.container_dir(record.id))
+
+        def write() -> None:
+            etcfiles.write(
+                where,
+                record.config,
+                hostname=hostname_of(record, self._parts.host.hostname),
+                own_network=record.config.namespaces.network != "host",
+                addresses=plug.addresses,
+                gateway=plug.gateway,
+                complete=not plug.attaches or bool(plug.addresses),
+            )
+
+        await self._parts.files.run(write, deadline=_FILES)
+
+    async def build(
+        self, record: Container, spaces: dict[str, int], held: ExitStack
+    ) -> tuple[Create, dict[str, int]]:
+        """The request and its descriptors.
+
+        Arguments:
+            spaces: namespaces to join, by type.
+            held: closes what is opened here.
+        """
+        parts, config = self._parts, record.config
+        cgroup = parts.settings.container_cgroup(record.id, config.cgroup_parent)
+        around = await self._surroundings(record, cgroup)
+        document = json.dumps(specgen.build(record, around)).encode()
+        memfd = sealed_memfd("config.json", document)
+        held.callback(os.close, memfd)
+        privileged = config.security.privileged
+        request = Create(
+            id=record.id,
+            tenant=record.tenant,
+            run_dir=parts.settings.run_dir(record.id),
+            bundle=parts.settings.run_dir(record.id),
+            rootfs=around.rootfs,
+            rootfs_mounts=tuple(m.to_dict() for m in parts.snapshots.mounts(record.id)),
+            runtime=self._runtime(config.runtime).to_dict(),
+            log=logconfig.monitor_log(parts.settings, record).to_dict(),
+            tty=config.tty,
+            stdin_open=config.open_stdin,
+            stdin_once=config.stdin_once,
+            console_size=config.console_size or (0, 0),
+            cgroup=cgroup,
+            monitor_cgroup=self._joiner.monitor_cgroup(record),
+            stop_signal=config.stop_signal,
+            seccomp="" if privileged else _seccomp(config.security.seccomp),
+        )
+        return request, {"config": memfd, **{f"ns.{kind}": fd for kind, fd in spaces.items()}}
+
+    async def _surroundings(self, record: Container, cgroup: str) -> Surroundings:
+        host = self._parts.host
+        devices, host_devices = await self._look_up(record)
+        return Surroundings(
+            cgroup=cgroup,
+            rootfs=self._parts.settings.rootfs_dir,
+            capabilities=host.capabilities,
+            files=self._joiner.files(record),
+            devices=devices,
+            host_devices=host_devices,
+            swap_accounting=host.swap_accounting,
+            shm=self._joiner.shm(record),
+            host_hostname=host.hostname,
+        )
+
+    async def _look_up(self, record: Container) -> tuple[list[HostDevice], list[HostDevice]]:
+        """Paths that the user named, looked at in a pool: they may hang."""
+        config, paths = record.config, self._parts.paths
+        found = [
+            await paths.run(hostfacts.device, request.host_path, deadline=_PATHS)
+            for request in config.devices
+        ]
+        binds = [mount for mount in config.mounts if mount.type == "bind"]
+        if binds:
+            await paths.run(check_sources, binds, deadline=_PATHS)
+        every: list[HostDevice] = []
+        if config.security.privileged:
+            every = await paths.run(hostfacts.all_devices, deadline=_PATHS)
+        return found, every
+
+    def _runtime(self, name: str) -> RuntimeChoice:
+        if name in ("", "native"):
+            return RuntimeChoice()
+        found = self._parts.settings.runtimes.get(name)
+        if found is None:
+            raise InvalidArgument(f"unknown or invalid runtime name: {name}")
+        return RuntimeChoice(kind="binary", path=found.path, args=found.args)
+
+
+def _seccomp(setting: str) -> str:
+    """The launcher's word for a profile setting."""
+    return "" if setting == "unconfined" else setting or "default"
+
+
+def check_sources(binds: list[MountRequest]) -> None:
+    """Bind sources must exist, or are made where ``docker -v`` would; blocking.
+
+    Raises:
+        InvalidArgument: there is no such path.
+    """
+    for bind in binds:
+        if os.path.lexists(bind.source):
+            continue
+        if not bind.create_source:
+            raise InvalidArgument(
+                'invalid mount config for type "bind": bind source path does not exist:'
+                f" {bind.source}"
+            )
+        os.makedirs(bind.source, exist_ok=True)

@@ -1,0 +1,154 @@
+"""One run of a container: from the fork of its monitor until everything of it is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+import msgspec
+
+from corten.engine import states
+from corten.engine.boot import wall_ns
+from corten.engine.door import Tx
+from corten.engine.monitors import Monitor
+from corten.engine.parts import Parts
+from corten.engine.trees import remove_tree
+from corten.engine.types import Container
+from corten.errors import CortenError, NotFound
+from corten.launch import client, orphan
+from corten.launch.messages import Exit, MonitorState
+
+_log = logging.getLogger(__name__)
+_RELEASE = 10.0  # seconds after which an exit is recorded although its cleaning-up hangs
+_BURY = 60.0
+LOST = 137  # what a container gets whose monitor was killed
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run ended."""
+
+    code: int
+    finished_at: int
+    oom_killed: bool = False
+    reason: str = ""
+    error: str = ""
+
+
+class Run:
+    """A container's monitor and what the engine knows of this run.
+
+    Attributes:
+        started: whether the program was executed; decided by the start operation.
+        finished: set when the exit is recorded and nothing of the run is left.
+        networked: it is attached to a network.
+    """
+
+    def __init__(self, record: Container, monitor: Monitor, *, networked: bool) -> None:
+        self.container_id = record.id
+        self.tenant = record.tenant
+        self.monitor = monitor
+        self.networked = networked
+        self.started: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.finished = asyncio.Event()
+
+
+class Runs:
+    """Watches every run to its end."""
+
+    def __init__(self, parts: Parts, after_exit: Callable[[str], None]) -> None:
+        """
+        Arguments:
+            after_exit: called with the container's id when all of an exit is done.
+        """
+        self._parts = parts
+        self._after_exit = after_exit
+
+    def watch(self, run: Run) -> None:
+        """From now on the end of the run is noticed, recorded and cleaned up after."""
+        self._parts.runs[run.container_id] = run
+        self._parts.operations.background(self._watch(run), f"watch-{run.container_id[:12]}")
+
+    async def _watch(self, run: Run) -> None:
+        exit_ = await run.monitor.exited
+        started = await run.started
+        release = asyncio.create_task(self._release(run))
+        try:
+            # Recorded after the cleaning-up, so that whoever waits may use the ports again;
+            # but an exit that is known does not wait forever for one that hangs.
+            await asyncio.wait((release,), timeout=None if exit_ is None else _RELEASE)
+            if started:
+                outcome = _outcome_of_state(release.result()) if exit_ is None else _of_exit(exit_)
+                await self._parts.door.commit(lambda tx: record_exit(tx, run.container_id, outcome))
+            await release
+        except CortenError as error:
+            _log.error("the end of container %s: %s", run.container_id[:12], error)
+        finally:
+            if self._parts.runs.get(run.container_id) is run:
+                del self._parts.runs[run.container_id]
+            run.finished.set()
+        if started:
+            self._after_exit(run.container_id)
+
+    async def _release(self, run: Run) -> MonitorState | None:
+        """Give back everything of the run: processes, cgroup, network, run directory.
+
+        Returns: what the monitor left, or what was found out about a monitor that is lost.
+        """
+        parts = self._parts
+        detached = asyncio.create_task(self._detach(run))
+        await run.monitor.ended.wait()
+        run.monitor.close()
+        state = client.read_state(run.monitor.run_dir)
+        if state is not None and not (state.status == "exited" and state.cleaned):
+            state = await parts.groups.run(orphan.bury, run.monitor.run_dir, deadline=_BURY)
+        await detached
+        await parts.files.run(remove_tree, run.monitor.run_dir, deadline=_BURY)
+        return state
+
+    async def _detach(self, run: Run) -> None:
+        if run.networked:
+            with contextlib.suppress(NotFound):
+                await self._parts.networks.detach(run.container_id)
+
+
+def _of_exit(exit_: Exit) -> Outcome:
+    """From the monitor's event."""
+    error = "" if exit_.error is None else str(exit_.error.get("message", ""))
+    return Outcome(
+        code=exit_.code, finished_at=exit_.finished_at, oom_killed=exit_.oom_killed, error=error
+    )
+
+
+def _outcome_of_state(state: MonitorState | None) -> Outcome:
+    """From what the monitor left; None: it left nothing, so it was killed early."""
+    if state is None:
+        return Outcome(code=LOST, finished_at=wall_ns(), reason="monitor-lost")
+    return Outcome(
+        code=state.exit_code,
+        finished_at=state.finished_at or wall_ns(),
+        oom_killed=state.oom_killed,
+        reason=state.reason,
+    )
+
+
+def record_exit(tx: Tx, container_id: str, outcome: Outcome) -> None:
+    """The exit, once: whoever comes second changes nothing."""
+    record = tx.container(container_id)
+    if not states.is_running(record):
+        return
+    ended = states.exited(
+        record,
+        code=outcome.code,
+        finished_at=outcome.finished_at,
+        oom_killed=outcome.oom_killed,
+        reason=outcome.reason,
+        error=outcome.error,
+    )
+    tx.put_container(msgspec.structs.replace(ended, endpoints=()))
+    if outcome.oom_killed:
+        tx.container_event(ended, "oom")
+    seconds = max(0, (outcome.finished_at - record.state.started_at) // 1_000_000_000)
+    tx.end_execs(container_id, outcome.code)
+    tx.container_event(ended, "die", exitCode=str(outcome.code), execDuration=str(seconds))

@@ -1,0 +1,203 @@
+"""Starting a container: namespaces and network, one message to the launcher, go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from contextlib import ExitStack
+from typing import TypeVar
+
+import msgspec
+
+from corten.engine import states
+from corten.engine.boot import wall_ns
+from corten.engine.clock import Clock
+from corten.engine.door import Tx
+from corten.engine.joining import Joiner
+from corten.engine.monitors import Monitor, created
+from corten.engine.networking import Plug
+from corten.engine.parts import Parts
+from corten.engine.requesting import Requests
+from corten.engine.runs import Run, Runs
+from corten.engine.specgen.namespaces import own_network
+from corten.engine.types import Container, Tenant
+from corten.errors import (
+    CortenError,
+    DeadlineExceeded,
+    NotFound,
+    NotModified,
+    ProgramNotExecutable,
+    ProgramNotFound,
+)
+from corten.launch.messages import Delete, Start
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+class _Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What a start that went well gives."""
+
+    pid: int
+    started_at: int
+    plug: Plug
+
+
+class Starter:
+    """``start_container``."""
+
+    def __init__(self, parts: Parts, runs: Runs, joiner: Joiner) -> None:
+        self._parts = parts
+        self._runs = runs
+        self._joiner = joiner
+        self._requests = Requests(parts, joiner)
+
+    async def start(self, tenant: Tenant, ref: str) -> Container:
+        """See ``contract.Engine.start_container``."""
+        record = self._parts.view.container(tenant, ref)
+        return await self._parts.operations.run(("start", record.id), lambda: self._start(record))
+
+    async def _start(self, found: Container) -> Container:
+        parts = self._parts
+        pod = [("pod", found.pod_id)] if found.pod_id else []
+        async with parts.locks.hold(*pod, ("container", found.id)):
+            record = parts.view.containers.get(found.id)
+            if record is None:
+                raise NotFound(f"No such container: {found.id}")
+            if states.is_running(record):
+                raise NotModified(f"container {record.id} runs already")
+            earlier = parts.runs.get(record.id)
+            if earlier is not None:
+                await earlier.finished.wait()
+            return await self._run(record)
+
+    async def _run(self, record: Container) -> Container:
+        parts, clock = self._parts, Clock()
+        intent = await parts.door.commit(
+            lambda tx: tx.begin("start", "container", record.id, record.tenant)
+        )
+        clock.step("record")
+        run_dir = parts.settings.run_dir(record.id)
+        run = Run(record, Monitor(record.id, run_dir, parts.sink), networked=False)
+        self._runs.watch(run)
+        try:
+            async with asyncio.timeout(parts.settings.start_deadline):
+                result = await self._bring_up(record, run, clock)
+        except BaseException as error:
+            await self._fail(record, run, intent, error)
+            if isinstance(error, TimeoutError):
+                raise DeadlineExceeded("the container did not start in time") from None
+            raise
+        done = await parts.door.commit(
+            lambda tx: _record_start(tx, record.id, intent, result, clock)
+        )
+        run.started.set_result(True)
+        return done
+
+    async def _bring_up(self, record: Container, run: Run, clock: Clock) -> _Result:
+        """Everything up to the executed program."""
+        parts = self._parts
+        with ExitStack() as held:
+            plug = await self._plug(record, run, held)
+            spaces = await self._joiner.descriptors(record, held)
+            await self._requests.prepare(record, plug)
+            if plug.fd >= 0:
+                spaces["network"] = plug.fd
+            request, fds = await self._requests.build(record, spaces, held)
+            clock.step("prepare")
+            if plug.ports:
+                await plug.attach()
+                clock.step("network")
+                reply = await run.monitor.launch(parts.launcher, *plug.publish(request, fds))
+            else:
+                # The namespace is there and init waits at its gate: so both at once.
+                reply, _ = await _both(
+                    run.monitor.launch(parts.launcher, request, fds), plug.attach()
+                )
+        reply.close_fds()
+        answer = created(reply)
+        clock.step("create")
+        clock.inner(answer.steps)
+        if plug.attaches:
+            await self._requests.write_etc(record, plug)
+        await self._attach_early(record.id, run)
+        started_at = wall_ns()
+        await run.monitor.call(Start())
+        clock.step("start")
+        return _Result(pid=answer.pid, started_at=started_at, plug=plug)
+
+    async def _plug(self, record: Container, run: Run, held: ExitStack) -> Plug:
+        if not own_network(record.config.namespaces):
+            return Plug(self._parts.networks, record, None)
+        space = await self._parts.netns.take()
+        held.callback(space.close)
+        plug = Plug(self._parts.networks, record, space)
+        held.callback(plug.close)
+        run.networked = plug.attaches
+        return plug
+
+    async def _attach_early(self, container_id: str, run: Run) -> None:
+        """Streams that were asked for before there was a monitor."""
+        for request, end in self._parts.attaching.pop(container_id, ()):
+            with end:
+                await run.monitor.call_fds(request, {"stream": end.fileno()})
+
+    async def _fail(self, record: Container, run: Run, intent: int, error: BaseException) -> None:
+        """Take everything back, then record why."""
+        run.monitor.never_made()
+        if not run.monitor.ended.is_set():
+            try:
+                await run.monitor.call(Delete(force=True))
+            except CortenError:
+                run.monitor.kill()
+        run.started.set_result(False)
+        await run.finished.wait()
+        for _request, end in self._parts.attaching.pop(record.id, ()):
+            end.close()
+        code, text = _exit_code(error), str(error) or type(error).__name__
+
+        def step(tx: Tx) -> None:
+            tx.put_container(states.start_failed(tx.container(record.id), code=code, error=text))
+            tx.end(intent)
+
+        await self._parts.door.commit(step)
+        if record.config.auto_remove:
+            self._parts.auto_remove(record.id)
+
+
+def _record_start(
+    tx: Tx, container_id: str, intent: int, result: _Result, clock: Clock
+) -> Container:
+    record = states.started(
+        tx.container(container_id),
+        pid=result.pid,
+        started_at=result.started_at,
+        boot_id=tx.boot_id,
+    )
+    record = msgspec.structs.replace(
+        record, endpoints=result.plug.endpoints, steps=tuple(clock.steps)
+    )
+    tx.put_container(record)
+    tx.container_event(record, "start")
+    tx.end(intent)
+    return record
+
+
+async def _both(first: Awaitable[A], second: Awaitable[B]) -> tuple[A, B]:
+    """Both at once, and both to their ends even if one fails; raises the first error."""
+    results = await asyncio.gather(first, second, return_exceptions=True)
+    one, two = results
+    if isinstance(one, BaseException):
+        raise one
+    if isinstance(two, BaseException):
+        raise two
+    return one, two
+
+
+def _exit_code(error: BaseException) -> int:
+    """What Docker records for a container that did not start."""
+    if isinstance(error, ProgramNotFound):
+        return 127
+    if isinstance(error, ProgramNotExecutable):
+        return 126
+    return 128

@@ -1,0 +1,75 @@
+"""The states of a container, and how one follows from another.
+
+::
+
+    created ──start──▶ running ◀──pause/unpause──▶ paused
+       ▲                  │ exit                      │ exit
+       └─ a failed start  ▼                           ▼
+          stays       exited ◀────────────────────────┘ ──start──▶ running
+
+A container that runs has a monitor; ``exited`` is recorded when everything of the run is
+gone. Removal deletes the record, whatever the state.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from corten.engine.types import Container, State
+from corten.errors import FailedPrecondition
+
+_replace = msgspec.structs.replace
+
+RUNNING = ("running", "paused", "restarting")
+
+
+def is_running(record: Container) -> bool:
+    """Whether its process exists (paused ones do)."""
+    return record.state.status in RUNNING
+
+
+def require_running(record: Container) -> Container:
+    """Raises FailedPrecondition if it does not run."""
+    if not is_running(record):
+        raise FailedPrecondition(f"container {record.id} is not running")
+    return record
+
+
+def started(record: Container, *, pid: int, started_at: int, boot_id: str) -> Container:
+    """It runs."""
+    state = State(status="running", pid=pid, started_at=started_at, boot_id=boot_id)
+    return _replace(record, state=state)
+
+
+def start_failed(record: Container, *, code: int, error: str) -> Container:
+    """It never ran; it can be started again."""
+    state = _replace(record.state, exit_code=code, error=error)
+    return _replace(record, state=state)
+
+
+def exited(
+    record: Container,
+    *,
+    code: int,
+    finished_at: int,
+    oom_killed: bool = False,
+    reason: str = "",
+    error: str = "",
+) -> Container:
+    """It ran and does not any more."""
+    state = State(
+        status="exited",
+        exit_code=code,
+        error=error,
+        reason=reason or ("oom" if oom_killed else ""),
+        oom_killed=oom_killed,
+        started_at=record.state.started_at,
+        finished_at=finished_at,
+        boot_id=record.state.boot_id,
+    )
+    return _replace(record, state=state)
+
+
+def with_status(record: Container, status: str) -> Container:
+    """``paused`` or ``running``."""
+    return _replace(record, state=_replace(record.state, status=status))
