@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
 
-from corten.errors import Unimplemented
-from corten.images.types import Auth, Change, ImageRecord, ProgressSink, Removed
-
-if TYPE_CHECKING:
-    from corten.images.settings import Settings
-    from corten.snapshots.protocol import Snapshotter
-    from corten.store.database import Database
-
-Journal = Callable[[sqlite3.Connection, Change], None]
+from corten.errors import CortenError, InvalidArgument, NotFound, Unimplemented
+from corten.images import catalog
+from corten.images.catalog import Catalog
+from corten.images.content import Content
+from corten.images.host import closure, hello
+from corten.images.layers import Layers, wanted
+from corten.images.leases import Leases
+from corten.images.local import LocalImages
+from corten.images.registrar import Journal, Registrar
+from corten.images.removal import Removal
+from corten.images.settings import Settings
+from corten.images.types import Auth, Change, ImageRecord, Progress, ProgressSink, Removed
+from corten.snapshots.protocol import Snapshotter
+from corten.spec import reference
+from corten.spec.reference import Reference
+from corten.store.database import Database
 
 
 class ImageService:
@@ -41,21 +48,49 @@ class ImageService:
             root: the data root R; blobs lie in R/blobs, temporary ones in R/ingest.
             journal: called inside each transaction that changes an image, to write the event.
         """
+        self._db = db
+        self._snapshotter = snapshotter
+        self._content = Content(root)
+        self._catalog = Catalog(db)
+        self._layers = Layers(self._content, snapshotter, settings)
+        self._leases = Leases(db, self._content, snapshotter, self._catalog)
+        self._registrar = Registrar(db, self._content, snapshotter, self._catalog, journal)
+        self._local = LocalImages(self._content, self._layers, self._leases, self._registrar)
 
     async def start(self) -> None:
-        """Remove what a crash left (stale ingests, staged layers). Before anything else."""
+        """Remove what a crash left, and unpack anew what a power loss took. Before anything
+        else, after the snapshotter's ``recover``."""
+        await asyncio.to_thread(self._content.prepare)
+        await self._leases.start()
+        for image in self._catalog.all_stored():
+            if image.chain_id and not self._snapshotter.has_layer(image.chain_id):
+                await self._repair(image.id)
+
+    async def _repair(self, image_id: str) -> None:
+        """Unpack an image's layers again; where its blobs are gone, a pull must bring them."""
+
+        def ignore(_: Progress) -> None:
+            """Nobody listens."""
+
+        try:
+            manifest, config = await self._registrar.documents(image_id)
+            await self._layers.ensure(wanted(manifest, config), None, ignore)
+        except CortenError:
+            return  # whoever uses it is told; the others must not suffer
 
     async def close(self) -> None:
         """End what is under way; connections, workers and removals are gone when it returns."""
+        await self._layers.close()
+        await asyncio.to_thread(self._content.close)
 
     # look-ups --------------------------------------------------------------------------
     def get(self, tenant: str, ref: str) -> ImageRecord:
         """NotFound (with a hint to pull), InvalidArgument for an ambiguous prefix."""
-        raise Unimplemented("image look-up")
+        return self._catalog.get(tenant, ref)
 
-    def list(self, tenant: str) -> list[ImageRecord]:
+    def list(self, tenant: str) -> Sequence[ImageRecord]:
         """All images of a tenant, newest first."""
-        raise Unimplemented("image list")
+        return self._catalog.list(tenant)
 
     # making ----------------------------------------------------------------------------
     async def pull(
@@ -87,29 +122,81 @@ class ImageService:
         Raises:
             NotFound: no such program.
         """
-        raise Unimplemented("image from host")
+        if not programs:
+            raise InvalidArgument("no program is given", step="image from host")
+        name = _new_name(tag)
+        run = self._content.run
+        files, paths = await run(closure.collect, programs, step="image from host")
+        command = tuple(cmd) or (paths[0],)
+        return await self._local.make(tenant, name, files, {}, cmd=command, labels={})
 
     async def ensure_hello(self, tenant: str) -> ImageRecord:
         """The embedded default image ``hello:latest``, made at first use."""
-        raise Unimplemented("hello")
+        try:
+            found = self.get(tenant, hello.NAME)
+        except NotFound:
+            pass
+        else:
+            labels = found.config.get("config", {}).get("Labels") or {}
+            if labels.get(hello.LABEL, hello.VERSION) == hello.VERSION:
+                return found
+        files = await self._content.run(hello.collect, step="image from host")
+        name = reference.parse(hello.NAME)
+        labels = {hello.LABEL: hello.VERSION}
+        return await self._local.make(
+            tenant, name, files, hello.EXTRAS, cmd=hello.CMD, labels=labels
+        )
 
     async def tag(self, tenant: str, ref: str, name: str) -> ImageRecord:
         """Give an image one more name (taken from another image if it has it)."""
-        raise Unimplemented("tag")
+        new = _new_name(name)
+
+        def write(conn: sqlite3.Connection) -> ImageRecord:
+            image_id = catalog.find(conn, tenant, ref)
+            manifest = catalog.manifest_of(conn, tenant, image_id)
+            catalog.put_name(conn, tenant, new, manifest.digest, manifest)
+            change = Change(tenant=tenant, action="tag", image_id=image_id, name=str(new))
+            self._registrar.journal(conn, [change])
+            return self._catalog.record(conn, tenant, image_id)
+
+        return await self._db.write(write)
 
     # removing --------------------------------------------------------------------------
     async def remove(
         self, tenant: str, ref: str, *, force: bool = False, in_use: Collection[str] = ()
-    ) -> list[Removed]:
+    ) -> Sequence[Removed]:
         """Untag, or delete with the last name (Docker's rules for ``rmi``).
 
         Arguments:
             force: remove all names of an id that has several.
-            in_use: ids of images that containers use: refused without ``force``, else untagged only.
+            in_use: ids of images that containers use; refused without ``force``.
         Raises:
             NotFound, FailedPrecondition (in use; several names).
         """
-        raise Unimplemented("image removal")
+
+        def write(conn: sqlite3.Connection) -> Sequence[Removed]:
+            image_id = catalog.find(conn, tenant, ref)
+            removal = Removal(conn, tenant, force=force, used=image_id in in_use)
+            name = catalog.name_meant(conn, tenant, ref)
+            if name:
+                removal.by_name(image_id, name)
+            else:
+                removal.by_id(image_id)
+            self._registrar.journal(conn, removal.changes)
+            return removal.done
+
+        done = await self._db.write(write)
+        if any([one.action == "delete" for one in done]):
+            await self.collect()
+        return done
 
     async def collect(self) -> None:
         """Garbage collection: layers and blobs that no image and no lease needs."""
+        await self._leases.collect()
+
+
+def _new_name(text: str) -> Reference:
+    name = reference.parse(text)
+    if name.digest is not None:
+        raise InvalidArgument(f"{text} has a digest; a name to give has a tag", step="tag")
+    return name

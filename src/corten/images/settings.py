@@ -19,7 +19,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         max_ratio: an archive that unpacks to more than so many times its packed size
             (beyond the first 100 MB) is taken for a bomb.
         max_unpacked: bytes of one unpacked layer; 0: as much as the disk has.
-        keep_blobs: keep packed layers after unpacking, so that a push sends the same bytes.
     """
 
     insecure: tuple[str, ...] = ()
@@ -30,4 +29,3 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int = 5
     max_ratio: int = 2000
     max_unpacked: int = 0
-    keep_blobs: bool = True

@@ -78,11 +78,14 @@ class Removed(msgspec.Struct, frozen=True, kw_only=True):
     image_id: str = ""
 
 
+Action = Literal["pull", "tag", "untag", "delete", "import"]
+
+
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """What the journal is told inside the transaction that makes it so."""
 
     tenant: str
-    action: Literal["pull", "tag", "untag", "delete", "import"]
+    action: Action
     image_id: str
     name: str = ""
 

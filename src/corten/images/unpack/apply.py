@@ -194,7 +194,7 @@ class Applier:
                 self._replace(parent, name, path)
                 os.mkdir(name, entry.mode & 0o777, dir_fd=parent)
                 self.inodes += 1
-        if path in self._whiteouts:  # what lies below must not shine through
+        if self._overlay and path in self._whiteouts:  # what lies below must not shine through
             self.opaque.append(path)
         self.implicit.pop(path, None)
         self._attributes_by_name(parent, name, entry)

@@ -1,0 +1,1 @@
+"""Images made of programs of this machine: what they load, archived as one layer."""
