@@ -55,8 +55,14 @@ class Cgroup(Protocol):
         Empty where :meth:`dir_fd` is the way. Only for a process with a single thread.
         """
 
-    def dir_fd(self) -> int:
-        """A descriptor (the caller's) for ``clone3(cgroup_fd=…)``; -1 on v1."""
+    def dir_fd(self, *, beside: int = 0) -> int:
+        """A descriptor (the caller's) for ``clone3(cgroup_fd=…)``; -1 on v1.
+
+        Arguments:
+            beside: a process of the container. Where the container made inner groups of its own
+                (systemd inside), v2 allows no process in the outer one; the descriptor is then
+                that of the group this process is in.
+        """
 
     def joined(self) -> None:
         """Tell that the first process is inside (a systemd scope needs a placeholder before)."""

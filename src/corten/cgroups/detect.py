@@ -74,9 +74,9 @@ def _controllers(directory: str) -> list[str]:
     return directory.split(",")
 
 
-def own_group() -> str:
-    """Our own group in the v2 tree, as our cgroup namespace shows it."""
-    fd = os.open("/proc/self/cgroup", os.O_RDONLY | os.O_CLOEXEC)
+def own_group(pid: int | str = "self") -> str:
+    """A process's group in the v2 tree, as our cgroup namespace shows it."""
+    fd = os.open(f"/proc/{pid}/cgroup", os.O_RDONLY | os.O_CLOEXEC)
     try:
         lines = os.read(fd, 65536).splitlines()
     finally:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from corten.errors import InvalidArgument
+import os
+from errno import EBUSY, EINVAL, ENOENT
+
+from corten.cgroups import fs
+from corten.errors import CortenError, FailedPrecondition, InvalidArgument
 from corten.spec._struct import Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
+
+_UNITS = ("KB", "MB", "GB", "TB")
 
 
 class Setting(Struct):
@@ -15,8 +22,9 @@ class Setting(Struct):
 
     Fields:
         controller: whose file it is; its absence is an error.
-        file: file name; of several, in ``others``, the first that exists is meant.
+        file: file name.
         value: what to write.
+        others: further files with their values; the first file that exists is meant.
         asked: the member of ``linux.resources`` it comes from, for the error.
         optional: skip where the file is absent (a second file for the same limit).
     """
@@ -25,7 +33,7 @@ class Setting(Struct):
     file: str
     value: str
     asked: str
-    others: tuple[str, ...] = ()
+    others: tuple[tuple[str, str], ...] = ()
     optional: bool = False
 
 
@@ -95,9 +103,6 @@ def page_size(value: Any) -> str:
     return value
 
 
-_UNITS = ("KB", "MB", "GB", "TB")
-
-
 def check_swap(memory: dict[str, Any]) -> None:
     """Refuse a swap limit that makes no sense beside the memory limit (config-linux.md)."""
     limit, swap = number(memory, "limit", "memory"), number(memory, "swap", "memory")
@@ -121,3 +126,79 @@ def check_swappiness(memory: dict[str, Any]) -> int | None:
     if value is not None and not 0 <= value <= 100:
         raise InvalidArgument(f"memory swappiness {value} is not in 0 to 100", step="resources")
     return value
+
+
+def choose(directory: str, setting: Setting) -> tuple[str, str]:
+    """``(path, value)`` of the first of a setting's files that exists, else of its own file."""
+    for file, value in ((setting.file, setting.value), *setting.others):
+        if not setting.others or os.path.exists(f"{directory}/{file}"):
+            return f"{directory}/{file}", value
+    return f"{directory}/{setting.file}", setting.value
+
+
+def write_all(plan: list[Setting], directory_of: Callable[[Setting], str]) -> None:
+    """Write a plan's values.
+
+    What the kernel refuses at first may wait for its partner (memory for swap, quota for
+    period), so it is tried once more at the end.
+
+    Raises:
+        CortenError: of the kind that :func:`corten.cgroups.fs.failed` gives.
+    """
+    again: list[Setting] = []
+    for setting in plan:
+        try:
+            _write(setting, directory_of(setting))
+        except OSError as error:
+            if error.errno not in (EINVAL, EBUSY):
+                raise _failed(error, directory_of(setting), setting) from None
+            again.append(setting)
+    for setting in again:
+        try:
+            _write(setting, directory_of(setting))
+        except OSError as error:
+            raise _failed(error, directory_of(setting), setting) from None
+
+
+def _failed(error: OSError, directory: str, setting: Setting) -> CortenError:
+    path, value = choose(directory, setting)
+    if error.errno != ENOENT:
+        failure = fs.failed(error, path, value)
+        failure.step = f"cgroup {setting.asked}"
+        return failure
+    what = f"there is no {os.path.basename(path)}"
+    if not os.path.isdir(directory):
+        what = "the group does not exist"
+    return FailedPrecondition(
+        f"{setting.asked} = {value} can't be set: {what}",
+        step="cgroup",
+        path=path,
+        errno=ENOENT,
+        hint=f"the kernel lacks it, or the controller {setting.controller} "
+        "is not enabled in the parent group",
+    )
+
+
+def _write(setting: Setting, directory: str) -> None:
+    path, value = choose(directory, setting)
+    try:
+        fs.write_raw(path, value)
+    except OSError as error:
+        if not (setting.optional and error.errno == ENOENT):
+            raise
+
+
+def check_before_update(memory: dict[str, Any], usage_file: str) -> None:
+    """``checkBeforeUpdate``: refuse a memory limit below the present usage.
+
+    Raises:
+        FailedPrecondition: with both figures.
+    """
+    limit = number(memory, "limit", "memory")
+    if not memory.get("checkBeforeUpdate") or not limit or limit < 0:
+        return
+    usage = fs.read_int(usage_file)
+    if usage > limit:
+        raise FailedPrecondition(
+            f"memory limit {limit} is below the usage {usage}", step="cgroup", path=usage_file
+        )

@@ -110,7 +110,11 @@ def _block(block: dict[str, Any]) -> list[Setting]:
     def add(name: str, value: str, file: str, *others: str) -> None:
         settings.append(
             Setting(
-                controller="blkio", file=file, others=others, value=value, asked=f"blockIO.{name}"
+                controller="blkio",
+                file=file,
+                others=tuple([(other, value) for other in others]),
+                value=value,
+                asked=f"blockIO.{name}",
             )
         )
 

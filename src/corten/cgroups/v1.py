@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from errno import EBUSY, EINVAL, ENOENT
 
 from corten.cgroups import fs, settings_v1, signalling, stats_v1
 from corten.cgroups.detect import Hierarchies, checked, hierarchies
 from corten.cgroups.devices import normalise
-from corten.cgroups.settings import member, number
+from corten.cgroups.settings import check_before_update, member, write_all
 from corten.errors import DeadlineExceeded, FailedPrecondition
 
 TYPE_CHECKING = False
@@ -62,34 +61,13 @@ class V1Cgroup:
     def apply(self, resources: dict[str, Any]) -> None:
         """See the protocol."""
         plan = settings_v1.plan(resources)
-        self._check_before_update(member(resources, "memory"))
+        usage = f"{self._dirs.get('memory', '')}/memory.usage_in_bytes"
+        check_before_update(member(resources, "memory"), usage)
         if resources.get("devices") is not None:
             self._apply_devices(resources["devices"])
-        again: list[Setting] = []
-        for setting in plan:
-            try:
-                self._write(setting)
-            except OSError as error:
-                # A limit may wait for its partner: memory for swap, quota for period.
-                if error.errno not in (EINVAL, EBUSY):
-                    raise fs.failed(error, self._file(setting), setting.value) from None
-                again.append(setting)
-        for setting in again:
-            try:
-                self._write(setting)
-            except OSError as error:
-                raise fs.failed(error, self._file(setting), setting.value) from None
+        write_all(plan, self._directory)
 
-    def _write(self, setting: Setting) -> None:
-        file = self._file(setting)
-        try:
-            fs.write_raw(file, setting.value)
-        except OSError as error:
-            if setting.optional and error.errno == ENOENT:
-                return
-            raise
-
-    def _file(self, setting: Setting) -> str:
+    def _directory(self, setting: Setting) -> str:
         directory = self._dirs.get(setting.controller)
         if directory is None:
             raise FailedPrecondition(
@@ -99,21 +77,7 @@ class V1Cgroup:
                 path=setting.file,
                 hint=f"mount it: mount -t cgroup -o {setting.controller} none DIRECTORY",
             )
-        for name in (setting.file, *setting.others):
-            if not setting.others or os.path.exists(f"{directory}/{name}"):
-                return f"{directory}/{name}"
-        return f"{directory}/{setting.file}"
-
-    def _check_before_update(self, memory: dict[str, Any]) -> None:
-        limit = number(memory, "limit", "memory")
-        if not memory.get("checkBeforeUpdate") or not limit or limit < 0:
-            return
-        file = f"{self._dirs.get('memory', '')}/memory.usage_in_bytes"
-        usage = fs.read_int(file)
-        if usage > limit:
-            raise FailedPrecondition(
-                f"memory limit {limit} is below the usage {usage}", step="cgroup", path=file
-            )
+        return directory
 
     def _apply_devices(self, rules: list[dict[str, Any]]) -> None:
         if not rules:
@@ -156,7 +120,7 @@ class V1Cgroup:
             raise fs.failed(error, f"{directory}/tasks") from None
         return fds
 
-    def dir_fd(self) -> int:
+    def dir_fd(self, *, beside: int = 0) -> int:
         """See the protocol."""
         return -1
 

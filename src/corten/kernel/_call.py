@@ -88,6 +88,8 @@ _NUMBERS = {
     "fsopen": (430, 430),
     "fspick": (433, 433),
     "fstatfs": (138, 44),
+    "inotify_add_watch": (254, 27),
+    "inotify_init1": (294, 26),
     "ioprio_set": (251, 30),
     "keyctl": (250, 219),
     "mknodat": (259, 33),

@@ -21,7 +21,7 @@ RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 RESOLVE_CACHED = 0x20
 
-O_PATH = os.O_PATH
+IN_MODIFY = 0x2
 _OPENAT2_TRIES = 128
 
 # <linux/magic.h>
@@ -59,6 +59,17 @@ def openat2(
 def mknodat(dirfd: int, path: Path, mode: int, device: int = 0) -> None:
     """Make a device node, FIFO, socket or plain file; the umask applies to ``mode``."""
     call("mknodat", path, dirfd, cstr(path), mode, device)
+
+
+def inotify(path: Path, mask: int) -> int:
+    """A non-blocking inotify descriptor that watches one file."""
+    fd = call("inotify_init1", path, os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        call("inotify_add_watch", path, fd, cstr(path), mask)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 def statfs_type(path: Path | int) -> int:
