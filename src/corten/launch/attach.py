@@ -17,13 +17,13 @@ from _socket import (
     SOL_SOCKET,
     socketpair,
 )
+from _socket import socket as Socket
 from _struct import pack
 
 from corten.launch.loop import GONE, READ, WRITE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from _socket import socket as Socket
     from collections.abc import Callable
 
     from corten.launch.loop import Loop
@@ -71,14 +71,18 @@ class Attacher:
         self.ready: Callable[[], None] | None = None
         self.gone: Callable[[Attacher], None] | None = None
 
-    def open(self) -> int:
-        """Make the socket; returns the client's end (the caller passes and closes it)."""
-        mine, theirs = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
+    def open(self, given: int = -1) -> int:
+        """Take ``given`` over, or make the socket pair and return the client's end."""
+        theirs = None
+        if given >= 0:
+            mine = Socket(fileno=given)
+        else:
+            mine, theirs = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
         mine.setblocking(False)
         _buffer(mine, AHEAD)
         self._sock = mine
         self._watch()
-        return theirs.detach()
+        return theirs.detach() if theirs is not None else -1
 
     @property
     def full(self) -> bool:
@@ -136,7 +140,7 @@ class Attacher:
             if not self._pending and self.ready is not None:
                 self.ready()
         if events & (READ | GONE) and self._reads and not self._paused:
-            self._read()
+            self._read(gone=bool(events & GONE))
         elif events & GONE:
             self._mute = True
             self._pending = b""
@@ -153,7 +157,7 @@ class Attacher:
         else:
             self._watch()
 
-    def _read(self) -> None:
+    def _read(self, *, gone: bool) -> None:
         assert self._sock is not None
         try:
             data = self._sock.recv(_CHUNK)
@@ -163,6 +167,10 @@ class Attacher:
             data = b""
         if not data:
             self._reads = False
+            if gone:  # it went away altogether (detached): that ends nobody's stdin
+                self._mute = True
+                self._pending = b""
+                return
         if self.input is not None:
             self.input(self, data)
 

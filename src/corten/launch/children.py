@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # typeshed has none; `signal` imports enum
+import _signal  # `signal` imports enum
 import os
 
 from corten.kernel.creds import set_child_subreaper

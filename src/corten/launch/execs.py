@@ -70,7 +70,12 @@ class Execs:
         stream = -1
         try:
             if exec.attach:
-                stream = stdio.attach(stdin=exec.stdin, stdout=exec.stdout, stderr=exec.stderr)
+                stream = stdio.attach(
+                    stdin=exec.stdin,
+                    stdout=exec.stdout,
+                    stderr=exec.stderr,
+                    given=request.packet.take("stream"),
+                )
             running = self._run(exec, stdio)
             fds = {"stream": stream} if stream >= 0 else {}
             peer.reply(request.id, ExecStarted(pid=running.process.pid).to_dict(), fds)

@@ -313,13 +313,16 @@ class ExecStarted(Message):
 
 
 class Attach(Message):
-    """→ the descriptor ``stream``, a ``SOCK_STREAM`` socket.
+    """→ the descriptor ``stream``, a ``SOCK_STREAM`` socket. A client that made the pair itself
+    sends the monitor's end as the descriptor ``stream`` and gets none (so for :class:`Exec`).
 
     With a terminal it carries raw bytes both ways. Without one, output comes in frames of
     Docker's: stream (1 stdout, 2 stderr), three zero bytes, length (big-endian, 32 bits),
     payload; input is raw. ``shutdown(SHUT_WR)`` closes the process's stdin where ``stdin``
-    was asked for and the process was made with ``stdin_once`` or is an exec. End of file:
-    the process has ended and everything was delivered, or the attacher was too slow.
+    was asked for and the process was made with ``stdin_once`` or is an exec, never a
+    terminal's; closing the socket altogether closes no stdin: it detaches. End of file: the
+    process has ended and everything was delivered. Who does not read holds the process's
+    output up once a megabyte waits, as under Docker.
     """
 
     op = "attach"

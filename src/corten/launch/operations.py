@@ -58,7 +58,15 @@ def _exec(monitor: Monitor, peer: Peer, request: Request) -> None:
 def _attach(monitor: Monitor, peer: Peer, request: Request) -> None:
     attach = read(messages.Attach, request.args)
     _, stdio = monitor.target(attach.exec_id)
-    fd = stdio.attach(stdin=attach.stdin, stdout=attach.stdout, stderr=attach.stderr)
+    fd = stdio.attach(
+        stdin=attach.stdin,
+        stdout=attach.stdout,
+        stderr=attach.stderr,
+        given=request.packet.take("stream"),
+    )
+    if fd < 0:
+        peer.reply(request.id, {})
+        return
     try:
         peer.reply(request.id, {}, {"stream": fd})
     finally:

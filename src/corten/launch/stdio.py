@@ -98,15 +98,20 @@ class Stdio:
             os.set_blocking(fd, False)
             self._watch(fd)
 
-    def attach(self, *, stdin: bool, stdout: bool, stderr: bool) -> int:
-        """A new attacher; returns the client's end of its socket, which the caller closes."""
+    def attach(self, *, stdin: bool, stdout: bool, stderr: bool, given: int = -1) -> int:
+        """A new attacher.
+
+        Arguments:
+            given: our end of a stream socket that the client made (taken over), or -1.
+        Returns: the client's end, which the caller closes; -1 where it was given.
+        """
         streams = ("stdout",) * stdout + ("stderr",) * stderr
         takes = stdin and self._input is not None
         attacher = Attacher(self._loop, framed=not self._tty, streams=streams, stdin=takes)
         attacher.input = self._typed
         attacher.ready = self._resume
         attacher.gone = self._gone
-        fd = attacher.open()
+        fd = attacher.open(given)
         self._attachers.append(attacher)
         if self._input is not None and self._input.full:
             attacher.pause_input(True)

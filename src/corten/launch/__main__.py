@@ -1,0 +1,17 @@
+"""The launcher's program: ``python3 -IS …/corten/launch/__main__.py fd=3 state=DIR``.
+
+With ``-IS`` nothing but the standard library is on the path: the directory that this
+package lies in is put in front.
+"""
+
+from __future__ import annotations
+
+import sys
+
+sys.path.insert(0, __file__.rsplit("/corten/launch/", 1)[0])
+# A warm program writes no bytecode: it may run from a tree that root owns and others made.
+sys.dont_write_bytecode = True
+
+from corten.launch.launcher import main  # noqa: E402 - after the path is set
+
+sys.exit(main(sys.argv[1:]))

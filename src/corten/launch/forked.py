@@ -1,0 +1,59 @@
+"""What a fork of the launcher does first, to become a monitor: everything that was the
+launcher's is let go of."""
+
+from __future__ import annotations
+
+import _signal  # `signal` imports enum
+import os
+
+from corten.kernel import mounts as k
+from corten.kernel.creds import set_name
+from corten.kernel.namespaces import CLONE_NEWNS, setns, unshare
+from corten.kernel.process import close_range
+
+IGNORED = (
+    _signal.SIGHUP,
+    _signal.SIGINT,
+    _signal.SIGQUIT,
+    _signal.SIGUSR1,
+    _signal.SIGUSR2,
+    _signal.SIGPIPE,
+    _signal.SIGTERM,
+)
+
+
+def ignore_signals() -> None:
+    """A monitor ends with its container, the launcher with its daemon: nothing else but
+    SIGKILL ends them."""
+    for number in IGNORED:
+        _signal.signal(number, _signal.SIG_IGN)
+
+
+def become_monitor(name: str, keep: list[int], host_mount_ns: int) -> None:
+    """Detach this process from the launcher.
+
+    Arguments:
+        name: for ``ps``.
+        keep: descriptors that stay, besides 0 to 2 and ``host_mount_ns``.
+        host_mount_ns: of which the monitor's own mount namespace becomes a slave.
+    """
+    os.setsid()
+    set_name(name)
+    keep_only([0, 1, 2, host_mount_ns, *keep])
+    setns(host_mount_ns, CLONE_NEWNS)
+    unshare(CLONE_NEWNS)
+    # What the host mounts and unmounts later is seen, what is mounted here is not seen there.
+    k.mount("", "/", "", k.MS_REC | k.MS_SLAVE)
+    os.chdir("/")
+
+
+def keep_only(fds: list[int]) -> None:
+    """Close every descriptor but these."""
+    first = 0
+    for fd in sorted(set(fds)):
+        if fd < 0:
+            continue
+        if fd > first:
+            close_range(first, fd - 1)
+        first = fd + 1
+    close_range(first)

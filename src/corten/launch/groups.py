@@ -1,0 +1,47 @@
+"""Cgroups for the engine, which may not import ``corten.cgroups``: by path, synchronous, to
+be called in a thread. Statistics are read here, so that 300 monitors stay asleep."""
+
+from __future__ import annotations
+
+from corten.cgroups import open_cgroup
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def group_pids(path: str) -> list[int]:
+    """Processes in the group and below; empty if there is no group."""
+    return open_cgroup(path).pids()
+
+
+def group_stats(path: str) -> dict[str, Any]:
+    """Counters, see ``corten.cgroups.base.Cgroup.stats``."""
+    return open_cgroup(path).stats()
+
+
+def kill_group(path: str, *, timeout: float = 5.0) -> None:
+    """Kill everything inside and remove the group; nothing to do if it is gone.
+
+    Raises:
+        FailedPrecondition: still in use after ``timeout`` seconds.
+    """
+    group = open_cgroup(path)
+    if group.exists():
+        group.kill(9)
+        group.delete(timeout=timeout)
+
+
+def prepare_monitor_group(path: str, *, pid: int = 0) -> None:
+    """Make the group for launcher and monitors; ``pid`` (if given) is moved into it."""
+    group = open_cgroup(path)
+    group.create()
+    if pid:
+        group.add_process(pid)
+
+
+def remove_group_if_empty(path: str) -> None:
+    """Remove a group that holds no process; one that does stays."""
+    group = open_cgroup(path)
+    if group.exists() and not group.pids():
+        group.delete()
