@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import posix
 
 from corten.errors import FailedPrecondition, InvalidArgument
+from corten.kernel import paths
 from corten.kernel.files import CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC, TMPFS_MAGIC, statfs_type
 from corten.spec._struct import Struct
 
@@ -49,9 +50,9 @@ def detect(root: str) -> Hierarchies:
     mounts: dict[str, str] = {}
     unified = ""
     if magic == TMPFS_MAGIC:
-        for name in sorted(os.listdir(root)):
+        for name in sorted(posix.listdir(root)):
             path = f"{root}/{name}"
-            if os.path.islink(path) or not os.path.isdir(path):
+            if paths.is_link(path) or not paths.is_directory(path):
                 continue  # cpu -> cpu,cpuacct
             found = statfs_type(path)
             if found == CGROUP2_SUPER_MAGIC:
@@ -76,14 +77,14 @@ def _controllers(directory: str) -> list[str]:
 
 def own_group(pid: int | str = "self") -> str:
     """A process's group in the v2 tree, as our cgroup namespace shows it."""
-    fd = os.open(f"/proc/{pid}/cgroup", os.O_RDONLY | os.O_CLOEXEC)
+    fd = posix.open(f"/proc/{pid}/cgroup", posix.O_RDONLY | posix.O_CLOEXEC)
     try:
-        lines = os.read(fd, 65536).splitlines()
+        lines = posix.read(fd, 65536).splitlines()
     finally:
-        os.close(fd)
+        posix.close(fd)
     for line in lines:
         if line.startswith(b"0::"):
-            return os.fsdecode(line[3:])
+            return paths.fsdecode(line[3:])
     return "/"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 from _struct import pack
 
 from corten.cgroups.devices import ALL_ACCESS, WILDCARD
@@ -74,7 +74,7 @@ def attach(group: str, policy: DevicePolicy) -> None:
     Raises:
         OSError: the kernel refused (EPERM without CAP_BPF or CAP_SYS_ADMIN).
     """
-    directory = os.open(group, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    directory = posix.open(group, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
     held: list[int] = [directory]
     try:
         for number in bpf.attached_device_programs(directory):
@@ -92,4 +92,4 @@ def attach(group: str, policy: DevicePolicy) -> None:
             bpf.detach_device_program(directory, program)
     finally:
         for fd in held:
-            os.close(fd)
+            posix.close(fd)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 import time
 from errno import EACCES, EBUSY, EEXIST, EINVAL, ENODEV, ENOENT, ENOSPC, ENOTEMPTY, EPERM, ERANGE
 
@@ -14,6 +14,7 @@ from corten.errors import (
     PermissionDenied,
     ResourceExhausted,
 )
+from corten.kernel import paths
 
 _FIRST_PAUSE = 0.0005
 _LONGEST_PAUSE = 0.02
@@ -23,7 +24,7 @@ _READ = 65536
 def failed(error: OSError, path: str, value: str = "") -> CortenError:
     """Our error for the kernel's answer about a cgroup file."""
     what = f"kernel refused {value!r}" if value else "kernel refused"
-    text = f"{what}: {os.strerror(error.errno or 0)}"
+    text = f"{what}: {posix.strerror(error.errno or 0)}"
     code = error.errno or 0
     if code in (EPERM, EACCES):
         return PermissionDenied(text, step="cgroup", path=path, errno=code)
@@ -33,7 +34,7 @@ def failed(error: OSError, path: str, value: str = "") -> CortenError:
         return ResourceExhausted(text, step="cgroup", path=path, errno=code)
     if code == ENOENT:
         return FailedPrecondition(
-            f"cgroup has no file {os.path.basename(path)}"
+            f"cgroup has no file {paths.name(path)}"
             + (f", so {value!r} can't be set" if value else ""),
             step="cgroup",
             path=path,
@@ -47,11 +48,11 @@ def failed(error: OSError, path: str, value: str = "") -> CortenError:
 
 def write_raw(path: str, value: str) -> None:
     """Write ``value`` in one call; raises OSError."""
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    fd = posix.open(path, posix.O_WRONLY | posix.O_CLOEXEC)
     try:
-        os.write(fd, value.encode())
+        posix.write(fd, value.encode())
     finally:
-        os.close(fd)
+        posix.close(fd)
 
 
 def write(path: str, value: str) -> None:
@@ -64,14 +65,14 @@ def write(path: str, value: str) -> None:
 
 def read(path: str) -> str:
     """The file's content without the last line end; raises OSError."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     try:
-        text = piece = os.read(fd, _READ)
+        text = piece = posix.read(fd, _READ)
         while len(piece) == _READ:
-            piece = os.read(fd, _READ)
+            piece = posix.read(fd, _READ)
             text += piece
     finally:
-        os.close(fd)
+        posix.close(fd)
     return text.decode("ascii", "surrogateescape").rstrip("\n")
 
 
@@ -107,7 +108,7 @@ def read_table(path: str) -> dict[str, int]:
 def below(directory: str) -> list[str]:
     """Groups below ``directory``, deepest first."""
     try:
-        with os.scandir(directory) as entries:
+        with posix.scandir(directory) as entries:
             names = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
     except OSError:
         return []
@@ -132,7 +133,7 @@ def make(directory: str, top: str) -> list[str]:
     On failure nothing that this call made is left.
     """
     try:
-        os.mkdir(directory)
+        posix.mkdir(directory)
         return [directory]
     except FileExistsError:
         return []
@@ -146,7 +147,7 @@ def make(directory: str, top: str) -> list[str]:
         for part in directory[len(top) :].strip("/").split("/"):
             path = f"{path}/{part}"
             try:
-                os.mkdir(path)
+                posix.mkdir(path)
                 made.append(path)
             except OSError as error:
                 if error.errno != EEXIST:
@@ -161,7 +162,7 @@ def unmake(made: list[str]) -> None:
     """Undo :func:`make`; groups that others use by now stay."""
     for path in reversed(made):
         try:
-            os.rmdir(path)
+            posix.rmdir(path)
         except OSError:
             continue
 
@@ -169,7 +170,7 @@ def unmake(made: list[str]) -> None:
 def _remove_once(directory: str) -> bool:
     """One attempt; True if the group is gone."""
     try:
-        os.rmdir(directory)
+        posix.rmdir(directory)
     except FileNotFoundError:
         return True
     except OSError as error:
@@ -178,7 +179,7 @@ def _remove_once(directory: str) -> bool:
         children = below(directory)
         for group in children:
             try:
-                os.rmdir(group)
+                posix.rmdir(group)
             except OSError:
                 return False
         return bool(children) and _remove_once(directory)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 import time
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socket
 
@@ -16,6 +16,7 @@ from corten.errors import (
     PermissionDenied,
     Unavailable,
 )
+from corten.kernel import paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Manager:
         self._serial = 0
         self._buffer = bytearray()
         self._signals: list[dbus.Message] = []
-        private = os.path.exists(_PRIVATE) and os.geteuid() == 0
+        private = paths.exists(_PRIVATE) and posix.geteuid() == 0
         self._socket = _connect(_PRIVATE if private else _BUS)
         try:
             self._authenticate()
@@ -67,7 +68,7 @@ class Manager:
 
     def _authenticate(self) -> None:
         """SASL EXTERNAL: the socket's credentials say who we are."""
-        identity = str(os.geteuid()).encode().hex()
+        identity = str(posix.geteuid()).encode().hex()
         self._socket.sendall(b"\0AUTH EXTERNAL " + identity.encode() + b"\r\n")
         answer = self._socket.recv(_READ)
         if not answer.startswith(b"OK"):
@@ -171,7 +172,7 @@ def _connect(path: str) -> socket:
     except OSError as error:
         connection.close()
         raise Unavailable(
-            f"systemd can't be reached: {os.strerror(error.errno or 0)}",
+            f"systemd can't be reached: {posix.strerror(error.errno or 0)}",
             step="systemd cgroup",
             path=path,
             errno=error.errno or 0,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from errno import EBUSY, EINVAL, ENOENT
 
 from corten.cgroups import fs
 from corten.errors import CortenError, FailedPrecondition, InvalidArgument
+from corten.kernel import paths
 from corten.spec._struct import Struct
 
 TYPE_CHECKING = False
@@ -131,7 +131,7 @@ def check_swappiness(memory: dict[str, Any]) -> int | None:
 def choose(directory: str, setting: Setting) -> tuple[str, str]:
     """``(path, value)`` of the first of a setting's files that exists, else of its own file."""
     for file, value in ((setting.file, setting.value), *setting.others):
-        if not setting.others or os.path.exists(f"{directory}/{file}"):
+        if not setting.others or paths.exists(f"{directory}/{file}"):
             return f"{directory}/{file}", value
     return f"{directory}/{setting.file}", setting.value
 
@@ -166,8 +166,8 @@ def _failed(error: OSError, directory: str, setting: Setting) -> CortenError:
         failure = fs.failed(error, path, value)
         failure.step = f"cgroup {setting.asked}"
         return failure
-    what = f"there is no {os.path.basename(path)}"
-    if not os.path.isdir(directory):
+    what = f"there is no {paths.name(path)}"
+    if not paths.is_directory(directory):
         what = "the group does not exist"
     return FailedPrecondition(
         f"{setting.asked} = {value} can't be set: {what}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 
 from corten.errors import CortenError
 
@@ -52,6 +52,6 @@ def _signal(pid: int, signal: int) -> None:
     if pid <= 0:  # a process of another PID namespace shows as 0: kill(0) would be our own group
         return
     try:
-        os.kill(pid, signal)
+        posix.kill(pid, signal)
     except ProcessLookupError:
         return

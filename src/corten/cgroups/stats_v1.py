@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 
 from corten.cgroups import fs
 
@@ -94,7 +94,7 @@ def _devices(directory: str, name: str) -> list[dict[str, Any]]:
 def _hugetlb(directory: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     try:
-        names = os.listdir(directory)
+        names = posix.listdir(directory)
     except OSError:
         return found
     for name in names:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 
 from corten.cgroups import fs
 
@@ -96,7 +96,7 @@ def _io(directory: str) -> dict[str, Any]:
 def _hugetlb(directory: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     try:
-        names = os.listdir(directory)
+        names = posix.listdir(directory)
     except OSError:
         return found
     for name in names:

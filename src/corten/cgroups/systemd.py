@@ -7,7 +7,7 @@ So a placeholder goes first: it holds the scope until init is there and is kille
 from __future__ import annotations
 
 import _signal
-import os
+import posix
 
 from corten.cgroups import units
 from corten.cgroups.detect import hierarchies
@@ -80,7 +80,7 @@ class SystemdCgroup:
                 while True:
                     _signal.pause()
             finally:
-                os._exit(1)
+                posix._exit(1)
         self._placeholder = (pid, pidfd)
         return pid
 
@@ -96,7 +96,7 @@ class SystemdCgroup:
         except (ProcessLookupError, ChildProcessError):
             pass
         finally:
-            os.close(pidfd)
+            posix.close(pidfd)
 
     def apply(self, resources: dict[str, Any]) -> None:
         """See the protocol."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 import time
 
 from corten.cgroups import fs, settings_v1, signalling, stats_v1
@@ -10,6 +10,7 @@ from corten.cgroups.detect import Hierarchies, checked, hierarchies
 from corten.cgroups.devices import normalise
 from corten.cgroups.settings import check_before_update, member, write_all
 from corten.errors import DeadlineExceeded, FailedPrecondition
+from corten.kernel import paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,26 +98,26 @@ class V1Cgroup:
         if not policy.exceptions:
             return
         file = f"{directory}/{other}"
-        fd = os.open(file, os.O_WRONLY | os.O_CLOEXEC)
+        fd = posix.open(file, posix.O_WRONLY | posix.O_CLOEXEC)
         try:
             for item in policy.exceptions:
                 line = item.text()
                 try:
-                    os.write(fd, line.encode())
+                    posix.write(fd, line.encode())
                 except OSError as error:
                     raise fs.failed(error, file, line) from None
         finally:
-            os.close(fd)
+            posix.close(fd)
 
     def join_files(self) -> list[int]:
         """See the protocol. ``tasks`` and not ``cgroup.procs``: the latter waits for RCU."""
         fds: list[int] = []
         try:
             for directory in self._unique:
-                fds.append(os.open(f"{directory}/tasks", os.O_WRONLY | os.O_CLOEXEC))
+                fds.append(posix.open(f"{directory}/tasks", posix.O_WRONLY | posix.O_CLOEXEC))
         except OSError as error:
             for fd in fds:
-                os.close(fd)
+                posix.close(fd)
             raise fs.failed(error, f"{directory}/tasks") from None
         return fds
 
@@ -144,7 +145,7 @@ class V1Cgroup:
 
     def exists(self) -> bool:
         """See the protocol."""
-        return any([os.path.isdir(directory) for directory in self._unique])
+        return any([paths.is_directory(directory) for directory in self._unique])
 
     def _freezer(self) -> str:
         directory = self._dirs.get("freezer")
@@ -209,15 +210,17 @@ class V1Cgroup:
     def oom_fd(self) -> int:
         """See the protocol: an eventfd that ``cgroup.event_control`` was told of."""
         directory = self._dirs.get("memory", "")
-        event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        event = posix.eventfd(0, posix.EFD_CLOEXEC | posix.EFD_NONBLOCK)
         try:
-            control = os.open(f"{directory}/memory.oom_control", os.O_RDONLY | os.O_CLOEXEC)
+            control = posix.open(
+                f"{directory}/memory.oom_control", posix.O_RDONLY | posix.O_CLOEXEC
+            )
             try:
                 fs.write_raw(f"{directory}/cgroup.event_control", f"{event} {control}")
             finally:
-                os.close(control)
+                posix.close(control)
         except OSError:
-            os.close(event)
+            posix.close(event)
             return -1
         return event
 
@@ -229,7 +232,7 @@ class V1Cgroup:
 def _inherit_cpuset(made: list[str]) -> None:
     """Give new groups their parents' processors and memory nodes: empty, they accept no task."""
     for directory in made:
-        parent = os.path.dirname(directory)
+        parent = paths.parent(directory)
         for name in ("cpuset.cpus", "cpuset.mems"):
             if not fs.read_or(f"{directory}/{name}"):
                 fs.write(f"{directory}/{name}", fs.read_or(f"{parent}/{name}"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 import time
 from errno import EBUSY, ENOENT
 
@@ -11,6 +11,7 @@ from corten.cgroups.detect import checked, hierarchies, own_group
 from corten.cgroups.devices import normalise
 from corten.cgroups.settings import check_before_update, member, write_all
 from corten.errors import DeadlineExceeded, FailedPrecondition
+from corten.kernel import paths
 from corten.kernel.files import IN_MODIFY, inotify
 
 TYPE_CHECKING = False
@@ -36,7 +37,7 @@ class V2Cgroup:
 
     def __init__(self, path: str, top: str = "") -> None:
         if not path.startswith("/"):
-            path = f"{os.path.dirname(own_group())}/{path}"
+            path = f"{paths.parent(own_group())}/{path}"
         self.path = checked(path)
         self._top = top or hierarchies().unified
         self._dir = self._top + self.path
@@ -50,7 +51,7 @@ class V2Cgroup:
         made = fs.make(self._dir, self._top)
         try:
             if made:
-                _enable_down(self._top, os.path.dirname(self._dir))
+                _enable_down(self._top, paths.parent(self._dir))
         except BaseException:
             fs.unmake(made)
             raise
@@ -86,7 +87,7 @@ class V2Cgroup:
             if inner.startswith(f"{self.path}/"):
                 group = self._top + inner
         try:
-            return os.open(group, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            return posix.open(group, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
         except OSError as error:
             raise fs.failed(error, group) from None
 
@@ -110,7 +111,7 @@ class V2Cgroup:
 
     def exists(self) -> bool:
         """See the protocol."""
-        return os.path.isdir(self._dir)
+        return paths.is_directory(self._dir)
 
     def freeze(self, *, timeout: float = 10.0) -> None:
         """See the protocol."""

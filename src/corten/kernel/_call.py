@@ -7,7 +7,7 @@ its NUL-terminated buffer), an array from :func:`buffer`, or None.
 
 from __future__ import annotations
 
-import os
+import posix
 from _ctypes import (
     FUNCFLAG_CDECL,
     FUNCFLAG_PYTHONAPI,
@@ -20,6 +20,8 @@ from _ctypes import (
     get_errno,
 )
 from errno import EINVAL, ENOSYS
+
+from corten.kernel import paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -119,7 +121,7 @@ _NUMBERS = {
     "umount2": (166, 39),
     "unshare": (272, 97),
 }
-MACHINE = os.uname().machine
+MACHINE = posix.uname().machine
 _column = 0 if MACHINE == "x86_64" else 1
 NR = {name: numbers[_column] for name, numbers in _NUMBERS.items()}
 
@@ -127,7 +129,7 @@ NR = {name: numbers[_column] for name, numbers in _NUMBERS.items()}
 def failure(name: str, path: object = None, code: int = 0) -> OSError:
     """The error of the call just made (or of errno ``code``), with the call's name and path."""
     code = code or get_errno()
-    text = f"{name}: {os.strerror(code)}"
+    text = f"{name}: {posix.strerror(code)}"
     if path is None or path == "" or path == b"":
         return OSError(code, text)
     return OSError(code, text, path)
@@ -157,7 +159,7 @@ def cstr(path: Path) -> bytes:
     Raises:
         OSError: EINVAL, it holds a NUL byte: the kernel would silently take a shorter path.
     """
-    raw = os.fsencode(path)
+    raw = paths.fsencode(path)
     if b"\0" in raw:
         raise OSError(EINVAL, "embedded null byte", path)
     return raw

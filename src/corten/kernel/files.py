@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 from _struct import pack, unpack_from
 from errno import EAGAIN, EINVAL, EXDEV
 
@@ -45,7 +45,7 @@ def openat2(
     which is how everything inside a root file system must be opened.
     The kernel answers EAGAIN while a rename races with ``..``; this tries again.
     """
-    how = pack("3Q", flags | os.O_CLOEXEC, mode, resolve)
+    how = pack("3Q", flags | posix.O_CLOEXEC, mode, resolve)
     raw = cstr(path)
     for attempt in range(_OPENAT2_TRIES):
         try:
@@ -63,11 +63,11 @@ def mknodat(dirfd: int, path: Path, mode: int, device: int = 0) -> None:
 
 def inotify(path: Path, mask: int) -> int:
     """A non-blocking inotify descriptor that watches one file."""
-    fd = call("inotify_init1", path, os.O_CLOEXEC | os.O_NONBLOCK)
+    fd = call("inotify_init1", path, posix.O_CLOEXEC | posix.O_NONBLOCK)
     try:
         call("inotify_add_watch", path, fd, cstr(path), mask)
     except BaseException:
-        os.close(fd)
+        posix.close(fd)
         raise
     return fd
 
@@ -94,12 +94,12 @@ def open_verified(path: Path, flags: int, magic: int, *, dirfd: int = AT_FDCWD) 
     Raises:
         OSError: EXDEV where another file system was put in its place.
     """
-    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=_dirfd(dirfd))
+    fd = posix.open(path, flags | posix.O_CLOEXEC | posix.O_NOFOLLOW, dir_fd=_dirfd(dirfd))
     try:
         if statfs_type(fd) != magic:
             raise OSError(EXDEV, "file is not on the expected kernel file system", path)
     except BaseException:
-        os.close(fd)
+        posix.close(fd)
         raise
     return fd
 
@@ -110,16 +110,16 @@ def write_verified(path: Path, data: bytes, magic: int, *, dirfd: int = AT_FDCWD
     Raises:
         OSError: EXDEV as :func:`open_verified`; EINVAL where the kernel took only a part.
     """
-    fd = open_verified(path, os.O_WRONLY, magic, dirfd=dirfd)
+    fd = open_verified(path, posix.O_WRONLY, magic, dirfd=dirfd)
     try:
-        if os.write(fd, data) != len(data):
+        if posix.write(fd, data) != len(data):
             raise OSError(EINVAL, "short write", path)
     except OSError as error:
         if error.filename is None:
             error.filename = path
         raise
     finally:
-        os.close(fd)
+        posix.close(fd)
 
 
 def write_proc(path: Path, data: bytes, *, dirfd: int = AT_FDCWD) -> None:

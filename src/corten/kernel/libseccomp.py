@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import posix
 from _ctypes import FUNCFLAG_CDECL, CFuncPtr, _SimpleCData, dlopen, dlsym
 from _struct import pack, unpack
 
 from corten.errors import Unavailable
+from corten.kernel import paths
 from corten.kernel._call import c_void_p, cstr, read_memory
 
 _LIBRARY = "libseccomp.so.2"
@@ -110,15 +111,15 @@ def version() -> str:
 def library_path() -> str:
     """The file the library was loaded from, ``""`` if that can't be seen."""
     _get()
-    fd = os.open("/proc/self/maps", os.O_RDONLY | os.O_CLOEXEC)
+    fd = posix.open("/proc/self/maps", posix.O_RDONLY | posix.O_CLOEXEC)
     try:
-        text = b"".join(iter(lambda: os.read(fd, 65536), b""))
+        text = b"".join(iter(lambda: posix.read(fd, 65536), b""))
     finally:
-        os.close(fd)
+        posix.close(fd)
     for line in text.splitlines():
         at = line.find(b"/")
         if at > 0 and b"/libseccomp.so" in line[at:]:
-            return os.fsdecode(line[at:])
+            return paths.fsdecode(line[at:])
     return ""
 
 
@@ -187,14 +188,14 @@ class Filter:
 
     def program(self) -> bytes:
         """The BPF program, ``struct sock_filter`` items."""
-        fd = os.memfd_create("bpf", os.MFD_CLOEXEC)
+        fd = posix.memfd_create("bpf", posix.MFD_CLOEXEC)
         try:
             _check(self._library.export_bpf(self._context, fd), "export")
-            return os.pread(fd, os.fstat(fd).st_size, 0)
+            return posix.pread(fd, posix.fstat(fd).st_size, 0)
         finally:
-            os.close(fd)
+            posix.close(fd)
 
 
 def _check(code: int, what: str) -> None:
     if code < 0:
-        raise OSError(-code, f"libseccomp, {what}: {os.strerror(-code)}")
+        raise OSError(-code, f"libseccomp, {what}: {posix.strerror(-code)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-import os
+import posix
 
 from corten.kernel._call import call
 
@@ -50,7 +50,7 @@ def setns(fd: int, flags: int = 0) -> None:
 
 def open_namespace(kind: str, pid: int | str = "self") -> int:
     """A close-on-exec descriptor of a process's namespace; ``kind`` as in :data:`KINDS`."""
-    return os.open(f"/proc/{pid}/ns/{KINDS[kind][1]}", os.O_RDONLY | os.O_CLOEXEC)
+    return posix.open(f"/proc/{pid}/ns/{KINDS[kind][1]}", posix.O_RDONLY | posix.O_CLOEXEC)
 
 
 def namespace_type(fd: int) -> int:
@@ -70,7 +70,7 @@ def parent_namespace(fd: int) -> int:
 
 def same(a: int, b: int) -> bool:
     """Whether two descriptors stand for the same namespace (or file)."""
-    one, other = os.fstat(a), os.fstat(b)
+    one, other = posix.fstat(a), posix.fstat(b)
     return (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 
 

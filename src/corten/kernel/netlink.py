@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 from _socket import AF_NETLINK, SOCK_CLOEXEC, SOCK_RAW, if_nametoindex, socket
 from _struct import pack, unpack_from
 
@@ -39,4 +39,4 @@ def set_link_up(name: str = "lo", *, index: int = 0) -> None:
     kind = unpack_from("=H", answer, 4)[0]
     code = -unpack_from("=i", answer, 16)[0] if kind == _NLMSG_ERROR else 0
     if code:
-        raise OSError(code, f"set link up: {os.strerror(code)}", name)
+        raise OSError(code, f"set link up: {posix.strerror(code)}", name)

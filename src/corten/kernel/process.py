@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-import os
+import posix
 from _struct import pack, unpack_from
 
 from corten.kernel._call import (
@@ -105,22 +105,22 @@ def wait_pidfd(pidfd: int, *, block: bool = True, reap: bool = True) -> int | No
     Raises:
         ChildProcessError: not a child of ours, or already reaped.
     """
-    options = os.WEXITED | (0 if block else os.WNOHANG) | (0 if reap else os.WNOWAIT)
-    result = os.waitid(os.P_PIDFD, pidfd, options)
+    options = posix.WEXITED | (0 if block else posix.WNOHANG) | (0 if reap else posix.WNOWAIT)
+    result = posix.waitid(posix.P_PIDFD, pidfd, options)
     if result is None or result.si_pid == 0:
         return None
-    if result.si_code == os.CLD_EXITED:
+    if result.si_code == posix.CLD_EXITED:
         return result.si_status
     return 128 + result.si_status
 
 
 def pid_of(pidfd: int) -> int:
     """The number of the process behind a pidfd, as our PID namespace sees it; -1 if reaped."""
-    fd = os.open(f"/proc/self/fdinfo/{pidfd}", os.O_RDONLY | os.O_CLOEXEC)
+    fd = posix.open(f"/proc/self/fdinfo/{pidfd}", posix.O_RDONLY | posix.O_CLOEXEC)
     try:
-        text = os.read(fd, 4096)
+        text = posix.read(fd, 4096)
     finally:
-        os.close(fd)
+        posix.close(fd)
     for line in text.splitlines():
         if line.startswith(b"Pid:"):
             return int(line[4:])
@@ -133,11 +133,11 @@ def start_time(pid: int) -> int:
     Raises:
         FileNotFoundError, ProcessLookupError: there is no such process.
     """
-    fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    fd = posix.open(f"/proc/{pid}/stat", posix.O_RDONLY | posix.O_CLOEXEC)
     try:
-        text = os.read(fd, 4096)
+        text = posix.read(fd, 4096)
     finally:
-        os.close(fd)
+        posix.close(fd)
     # proc(5): field 22, counted from behind the command's name, which may hold anything
     return int(text[text.rindex(b")") + 2 :].split()[19])
 
@@ -167,16 +167,16 @@ def close_range(first: int, last: int = _LAST_FD, flags: int = 0) -> None:
 
 def memfd(name: str, content: bytes, *, seal: bool = True) -> int:
     """A close-on-exec memory file holding ``content``, at offset 0, sealed against change."""
-    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    fd = posix.memfd_create(name, posix.MFD_CLOEXEC | posix.MFD_ALLOW_SEALING)
     try:
         view = memoryview(content)
         while view:
-            view = view[os.write(fd, view) :]
-        os.lseek(fd, 0, os.SEEK_SET)
+            view = view[posix.write(fd, view) :]
+        posix.lseek(fd, 0, 0)
         if seal:
             fcntl.fcntl(fd, fcntl.F_ADD_SEALS, F_SEAL_ALL)
     except BaseException:
-        os.close(fd)
+        posix.close(fd)
         raise
     return fd
 
@@ -191,12 +191,12 @@ def read_memfd(fd: int, *, limit: int = 64 << 20) -> bytes:
     seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
     if seals & (F_SEAL_WRITE | F_SEAL_SHRINK) != F_SEAL_WRITE | F_SEAL_SHRINK:
         raise OSError(1, "memfd is not sealed")
-    size = os.fstat(fd).st_size
+    size = posix.fstat(fd).st_size
     if size > limit:
         raise OSError(27, f"memfd holds {size} bytes, the limit is {limit}")
     content = bytearray()
     while len(content) < size:
-        piece = os.pread(fd, size - len(content), len(content))
+        piece = posix.pread(fd, size - len(content), len(content))
         if not piece:
             break
         content += piece

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-import os
+import posix
 from _struct import pack, unpack
 
 _TIOCSCTTY = 0x540E
@@ -16,11 +16,11 @@ _TIOCGPTPEER = 0x5441
 
 def open_master(dirfd: int | None = None, path: str = "/dev/ptmx") -> int:
     """A new terminal's master side, unlocked; ``path`` may be ``ptmx`` below a devpts ``dirfd``."""
-    fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=dirfd)
+    fd = posix.open(path, posix.O_RDWR | posix.O_NOCTTY | posix.O_CLOEXEC, dir_fd=dirfd)
     try:
         unlock(fd)
     except BaseException:
-        os.close(fd)
+        posix.close(fd)
         raise
     return fd
 
@@ -32,7 +32,7 @@ def unlock(master: int) -> None:
 
 def open_peer(master: int) -> int:
     """The other side of ``master``, whatever is mounted where (close-on-exec, not controlling)."""
-    return fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    return fcntl.ioctl(master, _TIOCGPTPEER, posix.O_RDWR | posix.O_NOCTTY | posix.O_CLOEXEC)
 
 
 def number(master: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 from _socket import (
     AF_UNIX,
     CMSG_SPACE,
@@ -58,7 +58,7 @@ def recv_packet(sock: socket, size: int = 65536, max_fds: int = 64) -> tuple[byt
             fds.extend(unpack(f"{whole}i", raw[: whole * 4]))
     if flags & (MSG_TRUNC | MSG_CTRUNC):
         for fd in fds:
-            os.close(fd)
+            posix.close(fd)
         raise OSError(EMSGSIZE, "packet or its descriptors were cut")
     return data, fds
 

@@ -8,10 +8,10 @@ libseccomp compiles anew) and whose payload has the digest it says.
 
 from __future__ import annotations
 
-import os
-import stat
+import posix
 
 from corten.errors import InvalidArgument
+from corten.kernel import paths
 from corten.kernel.seccomp import FLAG_NEW_LISTENER, FLAG_SPEC_ALLOW, FLAGS
 from corten.spec import jsonlite
 from corten.spec._struct import Struct
@@ -29,7 +29,10 @@ else:  # hashlib would load OpenSSL: 6 ms
 DEFAULT_DIRECTORY = "/var/cache/corten/seccomp"
 _FORMAT = "corten-seccomp 1"  # counts the compiler's own changes too
 _HEADER_LINES = 6
+_READ = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK
+_CREATE = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC
 _NOTIFY = "SCMP_ACT_NOTIFY"
+_TYPE_MASK, _REGULAR = 0o170000, 0o100000  # the module stat would be one more import
 _LARGEST = 4096 * 8 + 4096
 
 
@@ -111,24 +114,26 @@ def _notifies(seccomp: dict[str, Any]) -> bool:
 def read(path: str, digest: str) -> bytes | None:
     """The program in an entry, or None if it is absent, not ours, outdated or damaged."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        fd = posix.open(
+            path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK
+        )
     except OSError:
         return None
     try:
-        facts = os.fstat(fd)
-        if not stat.S_ISREG(facts.st_mode) or facts.st_uid != os.geteuid():
+        facts = posix.fstat(fd)
+        if facts.st_mode & _TYPE_MASK != _REGULAR or facts.st_uid != posix.geteuid():
             return None
         if facts.st_mode & 0o022 or facts.st_size > _LARGEST:
             return None
-        content = os.read(fd, facts.st_size)
+        content = posix.read(fd, facts.st_size)
     finally:
-        os.close(fd)
+        posix.close(fd)
     lines = content.split(b"\n", _HEADER_LINES)
     if len(lines) != _HEADER_LINES + 1:
         return None
     code = lines.pop()
-    form, document, machine, library, identity, payload = [os.fsdecode(line) for line in lines]
-    if (form, document, machine) != (_FORMAT, digest, os.uname().machine):
+    form, document, machine, library, identity, payload = [paths.fsdecode(line) for line in lines]
+    if (form, document, machine) != (_FORMAT, digest, posix.uname().machine):
         return None
     if identity != _identity(library, identity) or payload != sha256(code).hexdigest():
         return None
@@ -138,7 +143,7 @@ def read(path: str, digest: str) -> bytes | None:
 def _identity(library: str, absent: str) -> str:
     """Size and time of the library's file; a library that is gone can't compile it better."""
     try:
-        facts = os.stat(library)
+        facts = posix.stat(library)
     except OSError:
         return absent
     return f"{facts.st_size} {facts.st_mtime_ns}"
@@ -148,17 +153,19 @@ def _store(directory: str, path: str, digest: str, code: bytes) -> None:
     from corten.kernel.libseccomp import library_path
 
     library = library_path()
-    header = [_FORMAT, digest, os.uname().machine, library, _identity(library, "-")]
+    header = [_FORMAT, digest, posix.uname().machine, library, _identity(library, "-")]
     content = "\n".join([*header, sha256(code).hexdigest(), ""]).encode() + code
-    temporary = f"{path}.{os.getpid()}"
+    temporary = f"{path}.{posix.getpid()}"
     try:
-        os.makedirs(directory, 0o700, exist_ok=True)
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        paths.make_directories(directory, 0o700)
+        fd = posix.open(
+            temporary, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC, 0o600
+        )
         try:
-            os.write(fd, content)
+            posix.write(fd, content)
         finally:
-            os.close(fd)
+            posix.close(fd)
         # no fsync: what a power failure leaves does not have its digest and is made again
-        os.replace(temporary, path)
+        posix.replace(temporary, path)
     except OSError:
         return

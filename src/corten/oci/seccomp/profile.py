@@ -6,7 +6,7 @@ for some capabilities, architectures or kernels only, and which maps architectur
 
 from __future__ import annotations
 
-import os
+import posix
 
 from corten.errors import InvalidArgument
 from corten.oci.seccomp import default
@@ -37,7 +37,7 @@ def resolve_default(capabilities: list[str] | tuple[str, ...], machine: str = ""
         capabilities: the bounding set, names with ``CAP_``.
         machine: as ``uname -m``; the running one if empty.
     """
-    machine = machine or os.uname().machine
+    machine = machine or posix.uname().machine
     key = (frozenset(capabilities), machine)
     found = _resolved_defaults.get(key)
     if found is None:
@@ -62,11 +62,11 @@ def resolve(
     Raises:
         InvalidArgument: the profile contradicts itself or is malformed.
     """
-    machine = machine or os.uname().machine
+    machine = machine or posix.uname().machine
     if machine not in _MACHINES:
         raise InvalidArgument(f"no seccomp architecture is known for {machine}", step="seccomp")
     native, name = _MACHINES[machine]
-    running = _version(kernel or os.uname().release)
+    running = _version(kernel or posix.uname().release)
     result = {key: profile[key] for key in _PLAIN if profile.get(key) is not None}
     if "defaultAction" not in result:
         raise InvalidArgument("seccomp profile has no defaultAction", step="seccomp")
