@@ -1,0 +1,86 @@
+"""The images of the transcript: Debian's static busybox with a few files around it."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+from pathlib import Path
+
+BUSYBOX = Path("/bin/busybox")
+PASSWD = """\
+root:x:0:0:root:/root:/bin/sh
+ann:x:1000:1000::/home/ann:/bin/sh
+nobody:x:65534:65534::/:/bin/false
+"""
+GROUP = """\
+root:x:0:
+ann:x:1000:
+extra:x:1001:ann
+nogroup:x:65534:
+"""
+PROGRAMS = {  # name to text, mode: what can go wrong with an exec
+    "usr/local/bin/script": ("#!/bin/sh\necho script $#\n", 0o755),
+    "usr/local/bin/noexec": ("#!/bin/sh\necho never\n", 0o644),
+    "usr/local/bin/nointerp": ("#!/nosuch/interpreter\n", 0o755),
+    "usr/local/bin/garbage": ("\0\1\2\3 no program\n", 0o755),
+}
+ENTRY = {  # the configuration of the second image
+    "Entrypoint": ["echo", "entry"],
+    "Cmd": ["one", "two"],
+    "Env": ["COLOUR=blue", "EMPTY="],
+    "User": "ann",
+    "WorkingDir": "/home/ann",
+}
+
+
+def root_file_system() -> bytes:
+    """A tar archive, the same bytes on every machine with the same busybox."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name in ("bin", "dev", "etc", "home", "home/ann", "proc", "root", "sys", "usr"):
+            _directory(archive, name)
+        for name in ("usr/local", "usr/local/bin", "var"):
+            _directory(archive, name)
+        _directory(archive, "tmp", 0o1777)
+        _file(archive, "bin/busybox", BUSYBOX.read_bytes(), 0o755)
+        for applet in _applets():
+            link = tarfile.TarInfo(f"bin/{applet}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            archive.addfile(link)
+        _file(archive, "etc/passwd", PASSWD.encode(), 0o644)
+        _file(archive, "etc/group", GROUP.encode(), 0o644)
+        for name, (text, mode) in PROGRAMS.items():
+            _file(archive, name, text.encode(), mode)
+    return buffer.getvalue()
+
+
+def changes() -> list[str]:
+    """:data:`ENTRY` as ``docker import --change`` options."""
+    instructions = [
+        'ENTRYPOINT ["echo", "entry"]',
+        'CMD ["one", "two"]',
+        "ENV COLOUR=blue EMPTY=",
+        "USER ann",
+        "WORKDIR /home/ann",
+    ]
+    return [word for instruction in instructions for word in ("--change", instruction)]
+
+
+def _applets() -> list[str]:
+    listed = subprocess.run(
+        [BUSYBOX, "--list"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    return sorted(name for name in listed if name != "busybox")
+
+
+def _directory(archive: tarfile.TarFile, name: str, mode: int = 0o755) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.mode = tarfile.DIRTYPE, mode
+    archive.addfile(entry)
+
+
+def _file(archive: tarfile.TarFile, name: str, data: bytes, mode: int) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = len(data), mode
+    archive.addfile(entry, io.BytesIO(data))
