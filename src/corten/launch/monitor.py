@@ -18,7 +18,7 @@ from corten.kernel.process import start_time
 from corten.launch import messages
 from corten.launch.children import Children
 from corten.launch.execs import Execs, failure_code
-from corten.launch.logfile import LogSink, open_log
+from corten.launch.logfile import open_log
 from corten.launch.loop import READ, Loop
 from corten.launch.peers import Listener, Peer, Request, describe
 from corten.launch.relay import Relay
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from _socket import socket as Socket
     from typing import Any
 
+    from corten.launch.logfile import LogSink
     from corten.launch.messages import Create
     from corten.launch.peers import Handler
     from corten.launch.runtime import CreateRequest, Process, Runtime
