@@ -169,9 +169,7 @@ class Host:
         path.mkdir(parents=True, mode=0o700)
         return path
 
-    def make(
-        self, request: Create | CreatePod, fds: dict[str, int]
-    ) -> tuple[Forked, Talk, int]:
+    def make(self, request: Create | CreatePod, fds: dict[str, int]) -> tuple[Forked, Talk, int]:
         """Send ``create`` or ``pod``: the launcher's answer, the monitor's connection and
         its pidfd."""
         number, connection = self.launcher.connection.create(request, fds)

@@ -8,10 +8,7 @@ from pathlib import Path
 from typing import Any
 
 BUSYBOX = Path("/bin/busybox")
-APPLETS = (
-    "sh true false cat echo sleep ls id env printf yes head tail seq kill ps stty tty mount "
-    "umount mkdir rm touch cp mv ln chmod dd wc grep test hostname readlink nc sync usleep tr"
-).split()
+APPLETS = ["sh", "true", "false", "cat", "echo", "sleep", "ls", "id", "env", "printf", "yes", "head", "tail", "seq", "kill", "ps", "stty", "tty", "mount", "umount", "mkdir", "rm", "touch", "cp", "mv", "ln", "chmod", "dd", "wc", "grep", "test", "hostname", "readlink", "nc", "sync", "usleep", "tr"]
 CAPABILITIES = [
     "CAP_AUDIT_WRITE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL",
     "CAP_MKNOD", "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETFCAP", "CAP_SETGID",
@@ -78,7 +75,9 @@ def _mounts() -> list[dict[str, Any]]:
     return [
         mount("/proc", "proc", "nosuid", "noexec", "nodev"),
         mount("/dev", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
-        mount("/dev/pts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"),
+        mount(
+            "/dev/pts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"
+        ),
         mount("/sys", "sysfs", "nosuid", "noexec", "nodev", "ro"),
         mount("/dev/mqueue", "mqueue", "nosuid", "noexec", "nodev"),
         mount("/dev/shm", "tmpfs", "nosuid", "noexec", "nodev", "mode=1777", "size=65536k"),

@@ -39,7 +39,6 @@ from corten.launch.statefile import StateFile, boot_id, report_crash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-
     from corten.cgroups.base import Cgroup
     from corten.launch.wire import Packet
 
