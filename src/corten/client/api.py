@@ -134,15 +134,14 @@ class Images(_Collection):
 
     def from_host(self, tag: str, programs: Sequence[str], cmd: Sequence[str] = ()) -> Image:
         """Make an image from programs of the daemon's machine and their libraries."""
-        return self._wrap(
-            self._connection.call(
-                "image_from_host",
-                tenant=self._tenant,
-                tag=tag,
-                programs=list(programs),
-                cmd=list(cmd),
-            )  # fmt: skip
+        attrs = self._connection.call(
+            "image_from_host",
+            tenant=self._tenant,
+            tag=tag,
+            programs=list(programs),
+            cmd=list(cmd),
         )
+        return self._wrap(attrs)
 
     def ensure_hello(self) -> Image:
         """The embedded image ``hello``, made if it is not there yet."""
@@ -194,12 +193,14 @@ class Client:
 
     Arguments:
         path: the daemon's ``corten.sock``; None: ``$CORTEN_STATE/corten.sock``, with
-            ``/run/corten`` as the default state directory.
+            ``/run/corten`` as the default state directory; or a connection that is open.
         tenant: ``docker`` or ``k8s``: whose containers and images are seen.
     """
 
-    def __init__(self, path: str | None = None, *, tenant: str = "docker") -> None:
-        self.connection = Connection(path or default_path())
+    def __init__(
+        self, path: str | Connection | None = None, *, tenant: str = "docker"
+    ) -> None:
+        self.connection = path if isinstance(path, Connection) else Connection(path or _default())
         self.tenant = tenant
         self.containers = Containers(self)
         self.images = Images(self)
@@ -221,6 +222,16 @@ class Client:
     def info(self) -> dict[str, Any]:
         return dict(self.connection.call("info"))
 
+    def remove_everything(self) -> None:
+        """Remove every container and pod of every tenant, running or not."""
+        for tenant in ("docker", "k8s"):
+            client = Client(self.connection, tenant=tenant)
+            for container in client.containers.list():
+                _ignoring_gone(lambda c=container: c.remove(force=True))
+            for pod in client.pods.list():
+                _ignoring_gone(pod.stop)
+                _ignoring_gone(pod.remove)
+
     def events(
         self, *, since: int | None = None, until: int | None = None, all_tenants: bool = False
     ) -> Iterator[dict[str, Any]]:
@@ -235,7 +246,14 @@ class Client:
                 yield answer.value
 
 
-def default_path() -> str:
+def _ignoring_gone(action: Callable[[], object]) -> None:
+    try:
+        action()
+    except NotFound:
+        return
+
+
+def _default() -> str:
     """Where the daemon of this environment listens."""
     state = _environ.get(b"CORTEN_STATE", DEFAULT_STATE.encode()).decode()
     return f"{state}/corten.sock"

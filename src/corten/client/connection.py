@@ -16,7 +16,6 @@ from corten.errors import (
     CortenError,
     DeadlineExceeded,
     Internal,
-    NotFound,
     PermissionDenied,
     Unavailable,
     from_dict,
@@ -225,7 +224,7 @@ class Connection:
 
 
 def connect(path: str) -> _socket.socket:
-    """A connected socket. Raises Unavailable, NotFound or PermissionDenied with a hint."""
+    """A connected socket. Raises Unavailable or PermissionDenied with a hint."""
     sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
     try:
         sock.connect(path)
@@ -243,13 +242,6 @@ def explain_connect(path: str, number: int) -> CortenError:
             path=path,
             errno=number,
             hint='use sudo, or: sudo usermod -aG corten "$USER" (then log in again)',
-        )
-    if number == errno.ENOENT:
-        return NotFound(
-            "the daemon is not running",
-            path=path,
-            errno=number,
-            hint="start it: sudo systemctl start corten (or: sudo cortend)",
         )
     return Unavailable(
         "the daemon is not running",
