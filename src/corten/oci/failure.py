@@ -9,7 +9,12 @@ from corten import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
     from corten.errors import CortenError
+
+    T = TypeVar("T")
 
 _CLASSES: dict[int, type[CortenError]] = {
     errno.EPERM: errors.PermissionDenied,
@@ -51,6 +56,14 @@ def failed(step: str, error: OSError, *, path: str = "", hint: str = "") -> Cort
         path = "" if named.startswith("/proc/self/fd/") else named
     cls = _CLASSES.get(code, errors.Internal)
     return cls(error.strerror or str(error), step=step, path=path, errno=code, hint=hint)
+
+
+def attempt(step: str, function: Callable[..., T], *args: Any) -> T:
+    """Call ``function``; an OSError becomes the error of ``step``."""
+    try:
+        return function(*args)
+    except OSError as error:
+        raise failed(step, error) from None
 
 
 def not_found(name: str, *, detail: str = "executable file not found in $PATH") -> CortenError:

@@ -28,22 +28,19 @@ class CapabilitySets(Struct):
     ambient: int
 
 
-def capability_sets(capabilities: Capabilities | None) -> CapabilitySets | None:
-    """Names as masks; None keeps what the runtime has.
+def capability_sets(capabilities: Capabilities | None) -> CapabilitySets:
+    """Names as masks; a configuration that says nothing gives none, as with runc and crun.
 
     Names that the kernel does not know are left out, as the specification demands
-    ("any value which cannot be mapped … MUST be logged as a warning").
+    (config.md: "any value which cannot be mapped to a relevant kernel interface").
     """
-    if capabilities is None:
-        return None
-    masks = {}
-    for name in CapabilitySets._fields:
-        mask = 0
-        for item in getattr(capabilities, name):
-            number = creds.CAPABILITY_NUMBERS.get(item)
-            if number is not None:
-                mask |= 1 << number
-        masks[name] = mask
+    masks = dict.fromkeys(CapabilitySets._fields, 0)
+    if capabilities is not None:
+        for name in masks:
+            for item in getattr(capabilities, name):
+                number = creds.CAPABILITY_NUMBERS.get(item)
+                if number is not None:
+                    masks[name] |= 1 << number
     return CapabilitySets(**masks)
 
 
@@ -141,7 +138,7 @@ def become(identity: Identity, *, groups_allowed: bool = True) -> None:
     creds.set_dumpable(False)
 
 
-def set_sets(sets: CapabilitySets, *, keep_admin: bool) -> None:
+def set_sets(sets: CapabilitySets, keep_admin: bool) -> None:
     """Set the final capabilities.
 
     Arguments:

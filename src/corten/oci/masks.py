@@ -71,7 +71,7 @@ class MaskPaths(Struct):
         """A detached tmpfs with room for nothing. Once attached it can be cloned."""
         context = k.fsopen("tmpfs")
         try:
-            options = {"nr_blocks": "1", "nr_inodes": "1", "mode": "755"}
+            options = {"source": "tmpfs", "nr_blocks": "1", "nr_inodes": "1", "mode": "755"}
             if self.label:
                 options["context"] = self.label
             for key, value in options.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from corten.kernel import mounts as k
-from corten.spec._struct import Struct
+from corten.spec._struct import Struct, replace
 
 TYPE_CHECKING = False
 
@@ -155,3 +155,8 @@ def parse(words: tuple[str, ...]) -> Options:
         data=",".join(data),
         special=tuple(special),
     )
+
+
+def with_data(options: Options, data: str) -> Options:
+    """The same with other options for the file system itself."""
+    return replace(options, data=data)

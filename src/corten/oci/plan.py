@@ -6,13 +6,45 @@ the system; it may read the cache of seccomp filters. ``container.create`` execu
 
 from __future__ import annotations
 
+import os
+
+from corten.errors import InvalidArgument, Unimplemented
+from corten.kernel.mounts import MS_BIND, MS_REMOUNT
+from corten.oci import mountoptions
+from corten.oci.cgroupmount import CgroupMount
+from corten.oci.devices import (
+    DEFAULT_DEVICES,
+    DEFAULT_LINKS,
+    DeviceLinks,
+    DeviceNode,
+    needs_device_setup,
+)
+from corten.oci.identity import (
+    CapabilitySets,
+    capability_sets,
+    check_names,
+    parse_cpu_list,
+)
+from corten.oci.masks import MaskPaths, ReadOnlyPaths
+from corten.oci.mounts import BindMount, FilesystemMount, ReadOnly, Remount
+from corten.oci.paths import clean
+from corten.oci.rootfs import IsolateMounts, RootMount
+from corten.oci.seccomp.cache import DEFAULT_DIRECTORY, Program, program_for
+from corten.oci.sysctl import compile_sysctls
 from corten.spec._struct import Struct
+from corten.spec.runtime import Config, Process, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from corten.oci.context import Step
     from corten.spec.mount import Mount
+    from corten.spec.runtime import ConfigMount
+
+_SHARED = ("shared", "rshared")
+# File systems whose mounts take an SELinux label.
+_LABELLED = ("tmpfs", "devpts", "mqueue", "overlay", "ramfs")
 
 
 class PlanOptions(Struct):
@@ -24,7 +56,7 @@ class PlanOptions(Struct):
             a clone; -1: the caller's own.
         rootfs: where the root file system is mounted inside the container's own mount
             namespace; ``""`` takes ``root.path`` of the config (relative to the bundle).
-            Any existing empty directory will do where ``rootfs_mounts`` are given.
+            Any existing directory will do where ``rootfs_mounts`` are given.
         pivot: ``pivot_root``; False takes MS_MOVE and chroot (``--no-pivot``, ramdisks).
         new_keyring: a session keyring of its own (``--no-new-keyring`` is False).
         seccomp_cache: directory with compiled seccomp filters; ``""``: compile each time.
@@ -35,18 +67,55 @@ class PlanOptions(Struct):
     rootfs: str = ""
     pivot: bool = True
     new_keyring: bool = True
-    seccomp_cache: str = ""
+    seccomp_cache: str = DEFAULT_DIRECTORY
+
+
+class ProcessPlan(Struct):
+    """The process to execute, with everything resolved that the host can resolve."""
+
+    process: Process
+    capabilities: CapabilitySets
+    seccomp: Program | None
+    affinity: frozenset[int] | None = None
 
 
 class Plan(Struct):
-    """Everything init does, in order. Immutable, made of data; safe to keep and to reuse."""
+    """Everything init does, in order. Immutable, made of data; safe to keep and to reuse.
+
+    Fields:
+        config: the checked configuration.
+        process: what becomes of init.
+        root_steps: the mounts that make the root file system (with the host's rights where
+            there is a user namespace).
+        bind_root: the root file system is bound over itself afterwards, to be a mount point.
+        steps: everything else before pivot_root.
+        final_steps: after the hooks of the runtime namespace: masks, read-only.
+        resources: ``linux.resources`` for the cgroup, default devices included.
+        shared: rootfsPropagation shares volumes with the host.
+    """
 
     options: PlanOptions
     bundle: str
+    rootfs: str
+    config: Config
+    process: ProcessPlan
+    root_steps: tuple[Step, ...]
+    bind_root: bool
+    steps: tuple[Step, ...]
+    final_steps: tuple[Step, ...]
+    resources: dict[str, Any]
+    shared: bool
 
     def describe(self) -> list[str]:
         """One line per step, for ``--debug`` and for people."""
-        return []
+        linux = self.config.linux
+        lines = [f"namespace {n.type} {n.path or 'new'}" for n in linux.namespaces]
+        steps = (*self.root_steps, *self.steps, *self.final_steps)
+        lines += [step.describe() for step in steps]
+        lines.append("pivot_root" if self.options.pivot else "move root and chroot")
+        process = self.process.process
+        lines.append(f"execute {' '.join(process.args)} in {process.cwd}")
+        return lines
 
 
 def compile_plan(
@@ -61,11 +130,174 @@ def compile_plan(
     Arguments:
         config: the decoded document.
         bundle: absolute path of the bundle's directory.
-        rootfs_mounts: mounts that make the root file system; made inside the container's
-            own mount namespace, in order, targets relative to the root file system.
+        rootfs_mounts: mounts that make the root file system; made inside the container's own
+            mount namespace, in order, targets relative to the root file system.
         options: what the caller decides.
     Raises:
         InvalidArgument: the config breaks the specification; ``path`` names the field.
         Unimplemented: the config asks for something that is not offered.
     """
-    raise NotImplementedError
+    parsed = parse(config)
+    if parsed.process is None:
+        raise InvalidArgument("process is missing", path="process")
+    linux = parsed.linux
+    if linux.namespace("mount") is None:
+        raise Unimplemented(
+            "a container without a mount namespace is not offered", path="linux.namespaces"
+        )
+    rootfs = options.rootfs or parsed.root_path
+    if not rootfs:
+        raise InvalidArgument("root.path is missing", path="root.path")
+    if clean(os.path.join(bundle, rootfs)) == "/":
+        raise InvalidArgument("root.path must not be the host's root", path="root.path")
+    return Plan(
+        options=options,
+        bundle=bundle,
+        rootfs=os.path.join(bundle, rootfs),
+        config=parsed,
+        process=compile_process(parsed.process, linux.seccomp, options.seccomp_cache),
+        root_steps=_root_steps(parsed, rootfs_mounts),
+        # what is mounted by us as a whole is a mount point already; a user namespace locks
+        # what it inherits, so it needs one of its own
+        bind_root=linux.namespace("user") is not None or not rootfs_mounts,
+        steps=_steps(parsed, bundle),
+        final_steps=_final_steps(parsed),
+        resources=_resources(linux.resources),
+        shared=linux.rootfs_propagation in _SHARED,
+    )
+
+
+def compile_process(
+    process: Process, seccomp: dict[str, Any] | None, cache: str = DEFAULT_DIRECTORY
+) -> ProcessPlan:
+    """Check a process and resolve its capabilities and filter; for init and for an exec."""
+    check_names(process)
+    affinity = process.cpu_affinity_final
+    return ProcessPlan(
+        process=process,
+        capabilities=capability_sets(process.capabilities),
+        seccomp=program_for(seccomp, cache) if seccomp else None,
+        affinity=frozenset(parse_cpu_list(affinity)) if affinity else None,
+    )
+
+
+def _root_steps(config: Config, mounts: tuple[Mount, ...]) -> tuple[Step, ...]:
+    private = config.linux.rootfs_propagation in ("private", "rprivate")
+    steps: list[Step] = [IsolateMounts(private=private)]
+    label = config.linux.mount_label
+    for mount in mounts:
+        options = mountoptions.parse(mount.options)
+        steps.append(
+            RootMount(
+                type=mount.type,
+                source=mount.source,
+                target="" if mount.target in ("", "/") else clean(mount.target),
+                options=_labelled(options, mount.type, label),
+            )
+        )
+    return tuple(steps)
+
+
+def _steps(config: Config, bundle: str) -> tuple[Step, ...]:
+    namespaced = config.linux.namespace("cgroup") is not None
+    label = config.linux.mount_label
+    steps: list[Step] = []
+    for mount in config.mounts:
+        steps.append(_mount_step(mount, bundle, namespaced, label))
+    if needs_device_setup(
+        tuple([(s.destination, True) for s in steps if isinstance(s, BindMount)])
+    ):
+        own = {device.path for device in config.linux.devices}
+        devices = [d for d in DEFAULT_DEVICES if d.path not in own]
+        steps += [DeviceNode(device=d) for d in (*devices, *config.linux.devices)]
+        steps.append(DeviceLinks(links=DEFAULT_LINKS))
+    sysctls = compile_sysctls(config.linux)
+    if sysctls is not None:
+        steps.append(sysctls)
+    return tuple(steps)
+
+
+def _mount_step(mount: ConfigMount, bundle: str, namespaced: bool, label: str) -> Step:
+    destination = clean(mount.destination)
+    options = mountoptions.parse(mount.options)
+    where = f"mounts[{destination}]"
+    if mount.uid_mappings or {"idmap", "ridmap"} & set(options.special):
+        raise Unimplemented("id-mapped mounts are not offered yet", path=where)
+    if mount.type == "bind" or options.flags & MS_BIND:
+        if not mount.source:
+            raise InvalidArgument(f"{where} has no source", path=where)
+        source = os.path.join(bundle, mount.source)
+        return BindMount(destination=destination, source=source, options=options)
+    if options.flags & MS_REMOUNT or (not mount.type and options.propagation):
+        return Remount(destination=destination, options=options)
+    if not mount.type:
+        raise InvalidArgument(f"{where} has no type", path=where)
+    if mount.type in ("cgroup", "cgroup2"):
+        return CgroupMount(
+            destination=destination, type=mount.type, options=options, namespaced=namespaced
+        )
+    if "tmpcopyup" in options.special and mount.type != "tmpfs":
+        raise InvalidArgument(f"{where} has tmpcopyup, which is for tmpfs alone", path=where)
+    return FilesystemMount(
+        destination=destination,
+        type=mount.type,
+        source=mount.source,
+        options=_labelled(options, mount.type, label),
+    )
+
+
+def _labelled(options: mountoptions.Options, kind: str, label: str) -> mountoptions.Options:
+    if not label or kind not in _LABELLED or "context=" in options.data:
+        return options
+    data = f'context="{label}"'
+    return mountoptions.with_data(options, f"{options.data},{data}" if options.data else data)
+
+
+def _final_steps(config: Config) -> tuple[Step, ...]:
+    linux = config.linux
+    steps: list[Step] = []
+    for mount in config.mounts:
+        step = FilesystemMount(
+            destination=clean(mount.destination),
+            type=mount.type,
+            source="",
+            options=mountoptions.parse(mount.options),
+        )
+        if step.delayed_read_only() and not step.options.flags & (MS_BIND | MS_REMOUNT):
+            steps.append(ReadOnly(destination=step.destination))
+    if linux.readonly_paths:
+        steps.append(ReadOnlyPaths(paths=linux.readonly_paths))
+    if linux.masked_paths:
+        steps.append(MaskPaths(paths=linux.masked_paths, label=linux.mount_label))
+    if config.root_readonly:
+        steps.append(ReadOnly(destination="/"))
+    return tuple(steps)
+
+
+def _resources(resources: dict[str, Any] | None) -> dict[str, Any]:
+    """Limits for the cgroup: all devices refused but what the configuration and the
+    specification ("Default Devices") allow."""
+    own = dict(resources or {})
+    own["devices"] = [{"allow": False, "access": "rwm"}, *(own.get("devices") or ())]
+    own["devices"] += _ALLOWED_DEVICES
+    return own
+
+
+def _allow(kind: str, major: int | None, minor: int | None, access: str) -> dict[str, Any]:
+    rule: dict[str, Any] = {"allow": True, "type": kind, "access": access}
+    if major is not None:
+        rule["major"] = major
+    if minor is not None:
+        rule["minor"] = minor
+    return rule
+
+
+# Making a node harms nobody, opening it does: mknod is free, as with every other runtime.
+_ALLOWED_DEVICES = [
+    _allow("c", None, None, "m"),
+    _allow("b", None, None, "m"),
+    *[_allow("c", d.major, d.minor, "rwm") for d in DEFAULT_DEVICES],
+    _allow("c", 136, None, "rwm"),  # pseudoterminals
+    _allow("c", 5, 1, "rwm"),  # /dev/console
+    _allow("c", 5, 2, "rwm"),  # /dev/ptmx
+]

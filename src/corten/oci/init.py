@@ -1,0 +1,326 @@
+"""The container's init, from its birth to its program. Runs in the child alone.
+
+It is a fork of its parent, so everything it needs is in memory: nothing is imported here.
+It opens nothing of the host after pivot_root, and while it waits for the start it holds the
+channel, its standard streams and what the caller wanted preserved.
+"""
+
+from __future__ import annotations
+
+import _signal
+import gc
+import os
+from _socket import AF_UNIX, SOCK_SEQPACKET, socket
+from errno import EACCES, EDQUOT, ELOOP, ENOSYS, ENOTDIR, EPERM, EROFS
+
+from corten.errors import CortenError, Internal
+from corten.kernel import creds, namespaces, netlink
+from corten.kernel.files import write_proc
+from corten.oci import console, rootfs
+from corten.oci.channel import Channel
+from corten.oci.context import Context, check_procfs, run_steps
+from corten.oci.failure import attempt, failed
+from corten.oci.hooks import run_hooks
+from corten.oci.mounts import BindMount
+from corten.oci.program import Program, close_others, open_label, set_personality
+from corten.oci.state import hook_state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from corten.oci.plan import Plan
+
+# Python ignores these; a program expects them to end it.
+_RESET = (_signal.SIGPIPE, _signal.SIGXFSZ)
+_HANDLED = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM, _signal.SIGQUIT, _signal.SIGCHLD)
+
+
+class Wiring:
+    """What the parent hands to init by forking: descriptors and decisions.
+
+    Attributes:
+        channel: init's end; ``ours`` is the parent's, closed in the child.
+        stdio: become 0, 1, 2; None: they are already.
+        console: make a pseudoterminal.
+        join_files: v1 cgroups to join, by writing ``0``.
+        join: namespaces to enter, by type.
+        preserve: that many descriptors from 3 on stay open.
+        listen: a listening socket to be started by, or -1: by the channel.
+    """
+
+    __slots__ = (
+        "channel",
+        "console",
+        "console_size",
+        "join",
+        "join_files",
+        "listen",
+        "ours",
+        "preserve",
+        "stdio",
+    )
+
+    def __init__(self, ours: Channel, channel: Channel) -> None:
+        self.ours = ours
+        self.channel = channel
+        self.stdio: tuple[int, int, int] | None = None
+        self.console = False
+        self.console_size: tuple[int, int] | None = None
+        self.join_files: list[int] = []
+        self.join: dict[str, int] = {}
+        self.preserve = 0
+        self.listen = -1
+
+
+def run_init(plan: Plan, wiring: Wiring, context: Context, *, mapped: bool) -> NoReturn:
+    """Be the container's init; ends in the program or in an error on the channel.
+
+    Arguments:
+        context: new, or with what a helper did with the host's rights.
+        mapped: we are in a user namespace that gets its id maps from the parent.
+    """
+    channel = wiring.channel
+    try:
+        init = _Init(plan, wiring, context)
+        init.isolate(mapped=mapped)
+        init.build()
+        channel = init.finish()
+    except CortenError as error:
+        channel.send_error(error)
+    except OSError as error:
+        channel.send_error(failed("init", error))
+    except BaseException as error:  # whatever it is, the parent must hear of it
+        channel.send_error(Internal(f"{type(error).__name__}: {error}", step="init"))
+    finally:
+        os._exit(1)
+
+
+def settle(wiring: Wiring) -> None:
+    """What every child does first: out of reach for others, signals and streams in order."""
+    creds.set_dumpable(False)
+    gc.disable()
+    wiring.ours.close()
+    for signal in _RESET:
+        _signal.signal(signal, _signal.SIG_DFL)
+    for signal in _HANDLED:
+        if _signal.getsignal(signal) is not _signal.SIG_DFL:
+            _signal.signal(signal, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+    os.umask(0)
+    for fd in wiring.join_files:
+        attempt("join cgroup", os.write, fd, b"0")
+    if wiring.stdio is not None:
+        # copies first: the numbers may overlap
+        copies = [os.dup(fd) for fd in wiring.stdio]
+        for number, fd in enumerate(copies):
+            os.dup2(fd, number, inheritable=True)
+            os.close(fd)
+
+
+def enter_namespaces(join: dict[str, int], kinds: tuple[str, ...]) -> None:
+    """Enter those of ``kinds`` that are to be joined."""
+    for kind in kinds:
+        if kind in join:
+            flag = namespaces.KINDS[kind][0]
+            attempt(f"join {kind} namespace", namespaces.setns, join[kind], flag)
+
+
+class _Init:
+    def __init__(self, plan: Plan, wiring: Wiring, context: Context) -> None:
+        self.plan = plan
+        self.wiring = wiring
+        self.context = context
+        self.channel = wiring.channel
+        self.label_fd = -1
+
+    # --- namespaces -------------------------------------------------------------------
+
+    def isolate(self, *, mapped: bool) -> None:
+        """Be alone: session, namespaces, keyring."""
+        plan, linux = self.plan, self.plan.config.linux
+        if mapped:
+            self._await_maps()
+        attempt("start session", os.setsid)
+        if linux.namespace("user") is not None:
+            self._become_root()
+        cgroup = linux.namespace("cgroup")
+        if cgroup is not None and "cgroup" not in self.wiring.join:
+            # only now: its root is the group that we are in
+            attempt("make cgroup namespace", namespaces.unshare, namespaces.CLONE_NEWCGROUP)
+        if plan.options.new_keyring:
+            self._join_keyring()
+        network = linux.namespace("network")
+        if network is not None and "network" not in self.wiring.join:
+            attempt("set loopback up", netlink.set_link_up)
+        self.context.lap("namespaces")
+
+    def _await_maps(self) -> None:
+        if self.channel.expect("mapped") is None:
+            os._exit(1)
+
+    def _become_root(self) -> None:
+        attempt("become root of the user namespace", creds.setresgid, 0)
+        attempt("become root of the user namespace", creds.setresuid, 0)
+        creds.set_dumpable(False)
+
+    def _join_keyring(self) -> None:
+        try:
+            creds.join_session_keyring(f"_ses.{self.plan.options.container_id}")
+        except OSError as error:
+            # no keyrings in this kernel, or the user's quota is full: as runc, go on
+            if error.errno not in (ENOSYS, EDQUOT, EPERM):
+                raise failed("join session keyring", error) from None
+
+    # --- the root file system ---------------------------------------------------------
+
+    def build(self) -> None:
+        """Make the tree, tell the parent, change into it."""
+        plan, context = self.plan, self.context
+        check_procfs()
+        if not context.in_user_namespace:
+            prepare_root(plan, context)
+        if plan.bind_root:
+            run_steps(context, (rootfs.BindRoot(),))
+        context.lap("root file system")
+        run_steps(context, plan.steps)
+        self._make_working_directory()
+        if self.wiring.console:
+            self._make_console()
+        context.lap("mounts")
+        self._name_host()
+        self._write_proc()
+        self._runtime_hooks()
+        run_steps(context, plan.final_steps)
+        attempt("enter root", _enter, context, plan.options.pivot)
+        attempt(
+            "set root propagation",
+            rootfs.set_root_propagation,
+            plan.config.linux.rootfs_propagation,
+        )
+        context.lap("pivot")
+
+    def _make_working_directory(self) -> None:
+        cwd = self.plan.process.process.cwd
+        try:
+            os.close(self.context.root.make_directory(cwd))
+        except OSError as error:
+            # whether it can be entered shows when the user is final
+            if error.errno not in (EPERM, EACCES, ENOTDIR, EROFS, ELOOP):
+                raise failed("make the working directory", error, path=cwd) from None
+
+    def _make_console(self) -> None:
+        root = self.context.root
+        try:
+            master, slave = console.open_terminal(root, size=self.wiring.console_size)
+            self.channel.send("console", master)
+            os.close(master)
+            if any(mount.destination == "/dev" for mount in self.plan.config.mounts):
+                console.bind_console(root, slave)
+            console.take_terminal(slave)
+        except OSError as error:
+            raise failed("open console", error) from None
+
+    def _name_host(self) -> None:
+        config = self.plan.config
+        if config.hostname:
+            attempt("set hostname", namespaces.sethostname, config.hostname)
+        if config.domainname:
+            attempt("set domainname", namespaces.setdomainname, config.domainname)
+
+    def _write_proc(self) -> None:
+        process = self.plan.process.process
+        if process.oom_score_adj is not None and not self.context.in_user_namespace:
+            value = str(process.oom_score_adj).encode()
+            attempt("set oom_score_adj", write_proc, "/proc/self/oom_score_adj", value)
+        self.label_fd = open_label(process.selinux_label, process.apparmor_profile)
+        attempt("set personality", set_personality, self.plan.config.linux.personality)
+
+    def _runtime_hooks(self) -> None:
+        hooks = self.plan.config.hooks
+        if "prestart" in hooks or "createRuntime" in hooks:
+            self.channel.send("hooks")
+            if self.channel.expect("go") is None:
+                os._exit(1)
+            self.context.lap("runtime hooks")
+        if "createContainer" in hooks:
+            state = hook_state(self.plan, "creating", os.getpid())
+            run_hooks("createContainer", hooks["createContainer"], state, cwd=self.plan.bundle)
+            self.context.lap("createContainer hooks")
+
+    # --- the program ------------------------------------------------------------------
+
+    def finish(self) -> Channel:
+        """Become the user, wait for the start, execute. Returns where errors go."""
+        wiring = self.wiring
+        self._close_all_but([self.channel.fileno(), wiring.listen, self.label_fd])
+        program = Program(self.plan.process, self.label_fd)
+        program.prepare()
+        self.context.lap("identity")
+        self.channel.send("ready", steps=self.context.times)
+        self._wait()
+        self._start_hooks()
+        try:
+            program.execute(self.channel)
+        except CortenError as error:
+            self.channel.send_error(error)
+        return self.channel
+
+    def _close_all_but(self, keep: list[int]) -> None:
+        first = 3 + self.wiring.preserve
+        for fd in range(3, first):
+            try:
+                os.set_inheritable(fd, True)
+            except OSError:
+                continue  # the caller has no such descriptor
+        close_others([fd for fd in keep if fd >= first], first)
+
+    def _wait(self) -> None:
+        """Block until somebody says so; init ends when nobody can any more."""
+        order = self.channel.expect("start", "wait")
+        if order is None:
+            os._exit(1)
+        if order == "wait":
+            listener = socket(AF_UNIX, SOCK_SEQPACKET, 0, fileno=self.wiring.listen)
+            self.channel.close()
+            connection, _ = listener._accept()  # type: ignore[attr-defined]  # `socket` wraps it
+            listener.close()
+            self.channel = Channel(socket(fileno=connection))
+            if self.channel.expect("start") is None:
+                os._exit(1)
+        elif self.wiring.listen >= 0:
+            os.close(self.wiring.listen)
+
+    def _start_hooks(self) -> None:
+        hooks = self.plan.config.hooks.get("startContainer")
+        if hooks:
+            try:
+                run_hooks("startContainer", hooks, hook_state(self.plan, "created", os.getpid()))
+            except CortenError as error:
+                self.channel.send_error(error)
+                os._exit(1)
+
+
+def prepare_root(plan: Plan, context: Context) -> None:
+    """Make the root file system's own mounts, with the host's rights.
+
+    Sources of volumes are taken before the tree is cut off from the host where they are to
+    be shared with it, and where a user namespace will take our rights.
+    """
+    captured = []
+    if plan.shared or context.in_user_namespace:
+        captured = [step for step in plan.steps if isinstance(step, BindMount)]
+    if plan.shared:
+        _capture(captured, context)
+    run_steps(context, plan.root_steps)
+    if not plan.shared:
+        _capture(captured, context)
+
+
+def _capture(binds: list[BindMount], context: Context) -> None:
+    for bind in binds:
+        attempt(bind.name, bind.capture, context)
+
+
+def _enter(context: Context, pivot: bool) -> None:
+    rootfs.enter_root(context, pivot=pivot)
