@@ -215,8 +215,8 @@ class Container:
         self.talk.ask(Start())
         return self
 
-    def attach(self, **options: bool) -> Stream:
-        return Stream(self.talk.ask_fds(Attach(**options))["stream"])
+    def attach(self, *, stdin: bool = False, exec_id: str = "") -> Stream:
+        return Stream(self.talk.ask_fds(Attach(stdin=stdin, exec_id=exec_id))["stream"])
 
     def exec(self, args: list[str], *, exec_id: str = "e1", **options: Any) -> Stream | None:
         process = {**self.config["process"], "args": args, "terminal": options.get("tty", False)}

@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any
 
 BUSYBOX = Path("/bin/busybox")
-APPLETS = ["sh", "true", "false", "cat", "echo", "sleep", "ls", "id", "env", "printf", "yes", "head", "tail", "seq", "kill", "ps", "stty", "tty", "mount", "umount", "mkdir", "rm", "touch", "cp", "mv", "ln", "chmod", "dd", "wc", "grep", "test", "hostname", "readlink", "nc", "sync", "usleep", "tr"]
+APPLETS = (
+    "sh", "true", "false", "cat", "echo", "sleep", "ls", "id", "env", "printf", "yes", "head",
+    "tail", "seq", "kill", "ps", "stty", "tty", "mount", "umount", "mkdir", "rm", "touch", "cp",
+    "mv", "ln", "chmod", "dd", "wc", "grep", "test", "hostname", "readlink", "nc", "tr",
+)  # fmt: skip
 CAPABILITIES = [
     "CAP_AUDIT_WRITE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL",
     "CAP_MKNOD", "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETFCAP", "CAP_SETGID",

@@ -13,8 +13,9 @@ from corten.launch.logfile import LogFile, open_log
 from corten.launch.messages import Log
 
 
-def cri(path: Path, **fields: int) -> LogFile:
-    sink = open_log(Log(driver="cri", path=str(path), **fields))
+def cri(path: Path, *, max_size: int = 0, max_files: int = 1) -> LogFile:
+    log = Log(driver="cri", path=str(path), max_size=max_size, max_files=max_files)
+    sink = open_log(log)
     assert isinstance(sink, LogFile)
     return sink
 

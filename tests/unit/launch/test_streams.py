@@ -40,7 +40,10 @@ class Turning(Loop):
     """A loop that is turned by hand."""
 
     def turn_until(self, probe: Callable[[], object]) -> None:
-        self.watch(self.tick_in, READ, lambda _events: os.read(self.tick_in, 1))
+        def tick(_events: int) -> None:
+            os.read(self.tick_in, 1)
+
+        self.watch(self.tick_in, READ, tick)
 
         def step() -> object:
             os.write(self.tick_out, b".")  # so that a turn never waits
@@ -66,14 +69,13 @@ def loop() -> Iterator[Turning]:
 class Process:
     """The process's side of a Stdio."""
 
-    def __init__(self, loop: Turning, **options: bool) -> None:
+    def __init__(self, loop: Turning, *, tty: bool = False, stdin_once: bool = True) -> None:
         self.log = Recorder()
-        options = {"tty": False, "stdin": True, "stdin_once": True, **options}
-        self.stdio = Stdio(loop, log=self.log, **options)
+        self.stdio = Stdio(loop, tty=tty, stdin=True, stdin_once=stdin_once, log=self.log)
         self.drained = False
         self.stdio.drained = self._drained
         self.ends: list[int] = []
-        if options["tty"]:
+        if tty:
             master, slave = pty.openpty()
             self.ends = [slave]
             self.stdio.created(master)

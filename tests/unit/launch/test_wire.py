@@ -139,7 +139,7 @@ def test_a_full_socket_queues_and_keeps_descriptors(pair: Pair) -> None:
         sent.append(pair.near.send(GetState(), {"x": null}))
     sent.append(pair.near.send(GetState(), {"x": null}))
     os.close(null)
-    got = []
+    got: list[int] = []
     while len(got) < len(sent):
         packet = pair.receiver.receive()
         if packet is None:
