@@ -61,8 +61,8 @@ class Clock:
         return self.now
 
 
-def small(clock: Clock, **options: int) -> AddressPool:
-    return AddressPool(IPv4Network("10.0.0.0/29"), clock=clock, **options)  # .2 to .6
+def small(clock: Clock, *, cursor: int = 0) -> AddressPool:
+    return AddressPool(IPv4Network("10.0.0.0/29"), clock=clock, cursor=cursor)  # .2 to .6
 
 
 def test_addresses_are_not_reused_at_once() -> None:
