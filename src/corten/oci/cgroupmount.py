@@ -6,11 +6,12 @@ as its top; without one the container's own directory is bound there.
 
 from __future__ import annotations
 
-import os
+import posix
 from errno import EBUSY, EPERM
 
 from corten.cgroups.detect import hierarchies
 from corten.kernel import mounts as k
+from corten.kernel.paths import fsdecode, name
 from corten.oci import trees
 from corten.oci.mountoptions import Options
 from corten.oci.paths import fd_path
@@ -53,7 +54,7 @@ class CgroupMount(Struct):
             else:
                 self._mount_v1(context, target, own)
         finally:
-            os.close(target)
+            posix.close(target)
 
     def _mount_v2(self, target: int, top: str, group: str) -> None:
         if self.namespaced or not top:
@@ -69,7 +70,7 @@ class CgroupMount(Struct):
     def _mount_v1(self, context: Context, target: int, own: dict[str, str]) -> None:
         flags = self.options.flags & ~k.MS_RDONLY
         k.mount("tmpfs", fd_path(target), "tmpfs", flags, _TMPFS_DATA)
-        top = context.root.open(self.destination, os.O_PATH | os.O_DIRECTORY)
+        top = context.root.open(self.destination, posix.O_PATH | posix.O_DIRECTORY)
         try:
             for name, (path, controllers) in self._views().items():
                 self._mount_hierarchy(top, name, path, controllers, own)
@@ -78,7 +79,7 @@ class CgroupMount(Struct):
                 trees.make_read_only(top)
             trees.set_propagation(top, self.options.propagation)
         finally:
-            os.close(top)
+            posix.close(top)
 
     @staticmethod
     def _views() -> dict[str, tuple[str, list[str]]]:
@@ -86,7 +87,7 @@ class CgroupMount(Struct):
         where = hierarchies()
         views: dict[str, tuple[str, list[str]]] = {}
         for controller, path in where.mounts.items():
-            views.setdefault(os.path.basename(path), (path, []))[1].append(controller)
+            views.setdefault(name(path), (path, []))[1].append(controller)
         if where.unified:
             views["unified"] = (where.unified, [])
         return views
@@ -94,8 +95,8 @@ class CgroupMount(Struct):
     def _mount_hierarchy(
         self, top: int, name: str, path: str, controllers: list[str], own: dict[str, str]
     ) -> None:
-        os.mkdir(name, 0o755, dir_fd=top)
-        target = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=top)
+        posix.mkdir(name, 0o755, dir_fd=top)
+        target = posix.open(name, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC, dir_fd=top)
         try:
             if not self.namespaced:
                 self._bind(path + own.get(controllers[0] if controllers else "", ""), target)
@@ -106,21 +107,21 @@ class CgroupMount(Struct):
                 kind, data = "cgroup2", ""
             k.mount("cgroup", fd_path(target), kind, self.options.flags, data)
         finally:
-            os.close(target)
+            posix.close(target)
 
     def _bind(self, source: str, target: int) -> None:
         tree = trees.clone(source, recursive=False)
         try:
             trees.attach_with(tree, target, *self.options.attributes())
         finally:
-            os.close(tree)
+            posix.close(tree)
 
     @staticmethod
     def _link_parts(top: int, name: str, controllers: list[str]) -> None:
         """``cpu`` → ``cpu,cpuacct``, as distributions have it."""
         if len(controllers) > 1:
             for controller in controllers:
-                os.symlink(name, controller, dir_fd=top)
+                posix.symlink(name, controller, dir_fd=top)
 
 
 def _option(controller: str) -> str:
@@ -129,11 +130,11 @@ def _option(controller: str) -> str:
 
 def own_groups() -> dict[str, str]:
     """Our group by controller, ``""`` for the v2 tree (cgroups(7), ``/proc/PID/cgroup``)."""
-    fd = os.open("/proc/self/cgroup", os.O_RDONLY | os.O_CLOEXEC)
+    fd = posix.open("/proc/self/cgroup", posix.O_RDONLY | posix.O_CLOEXEC)
     try:
-        text = os.fsdecode(os.read(fd, 65536))
+        text = fsdecode(posix.read(fd, 65536))
     finally:
-        os.close(fd)
+        posix.close(fd)
     groups = {}
     for line in text.splitlines():
         _, controllers, path = line.split(":", 2)

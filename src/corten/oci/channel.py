@@ -19,7 +19,7 @@ The kinds and who sends them:
 
 from __future__ import annotations
 
-import os
+import posix
 
 from corten import errors
 from corten.kernel.sockets import recv_packet, send_packet, seqpacket_pair
@@ -75,7 +75,7 @@ class Channel:
         message: dict[str, Any] = jsonlite.loads(data, what="message of init")
         if message.get("kind") == "error":
             for fd in fds:
-                os.close(fd)
+                posix.close(fd)
             raise errors.from_dict(message["error"])
         return message, fds
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from stat import S_ISCHR
+import posix
+from _stat import S_ISCHR
 
 from corten.errors import FailedPrecondition
 from corten.kernel import pty
@@ -31,22 +31,22 @@ def open_terminal(root: Root, *, size: tuple[int, int] | None) -> tuple[int, int
         if size is not None:
             pty.set_size(slave, *size)
     except BaseException:
-        os.close(master)
+        posix.close(master)
         raise
     return master, slave
 
 
 def _open_multiplexer(root: Root) -> int:
-    flags = os.O_RDWR | os.O_NOCTTY
+    flags = posix.O_RDWR | posix.O_NOCTTY
     for path in ("/dev/pts/ptmx", "/dev/ptmx"):
         try:
             fd = root.open(path, flags)
         except OSError:
             continue
-        info = os.fstat(fd)
-        if S_ISCHR(info.st_mode) and info.st_rdev == os.makedev(5, 2):
+        info = posix.fstat(fd)
+        if S_ISCHR(info.st_mode) and info.st_rdev == posix.makedev(5, 2):
             return fd
-        os.close(fd)
+        posix.close(fd)
     raise FailedPrecondition(
         "the container has no pseudoterminals",
         step="open console",
@@ -67,31 +67,31 @@ def bind_console(root: Root, slave: int) -> None:
             try:
                 trees.attach(tree, target)
             finally:
-                os.close(tree)
+                posix.close(tree)
         finally:
-            os.close(target)
+            posix.close(target)
     finally:
-        os.close(parent)
+        posix.close(parent)
 
 
 def _console_file(parent: int, name: str) -> int:
     """An existing or new ``console``; a link is replaced, never followed."""
-    path_only = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+    path_only = posix.O_PATH | posix.O_NOFOLLOW | posix.O_CLOEXEC
     try:
-        info = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        info = posix.stat(name, dir_fd=parent, follow_symlinks=False)
         if info.st_mode & 0o170000 == 0o120000:
-            os.unlink(name, dir_fd=parent)
+            posix.unlink(name, dir_fd=parent)
             raise FileNotFoundError
     except FileNotFoundError:
-        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-        os.close(os.open(name, flags, 0o600, dir_fd=parent))
-    return os.open(name, path_only, dir_fd=parent)
+        flags = posix.O_CREAT | posix.O_EXCL | posix.O_WRONLY | posix.O_NOFOLLOW | posix.O_CLOEXEC
+        posix.close(posix.open(name, flags, 0o600, dir_fd=parent))
+    return posix.open(name, path_only, dir_fd=parent)
 
 
 def take_terminal(slave: int) -> None:
     """Make the terminal the controlling one of our session, and 0, 1, 2."""
     pty.make_controlling(slave)
     for fd in range(3):
-        os.dup2(slave, fd, inheritable=True)
+        posix.dup2(slave, fd, inheritable=True)
     if slave > 2:
-        os.close(slave)
+        posix.close(slave)

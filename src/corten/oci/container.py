@@ -6,7 +6,7 @@ The caller's namespaces and cgroup are as they were when a function returns.
 
 from __future__ import annotations
 
-import os
+import posix
 from _signal import SIGKILL
 from _socket import socket
 
@@ -137,7 +137,7 @@ def create(
     finally:
         wiring.channel.close()
         for fd in opened:
-            os.close(fd)
+            posix.close(fd)
     created = Created(plan, pid=pid, pidfd=pidfd, start_fd=wiring.ours.fileno(), cgroup=cgroup)
     try:
         _accompany(created, wiring.ours, console)
@@ -159,7 +159,7 @@ def _namespaces_to_join(plan: Plan, given: dict[str, int], opened: list[int]) ->
         if entry.type in join_fds or not entry.path:
             continue
         try:
-            fd = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC)
+            fd = posix.open(entry.path, posix.O_RDONLY | posix.O_CLOEXEC)
         except OSError as error:
             raise failed(f"open {entry.type} namespace", error, path=entry.path) from None
         opened.append(fd)
@@ -341,7 +341,7 @@ def exec_process(
         wiring.ours.close()
         for fd in (*wiring.join_files, cgroup_fd):
             if fd >= 0:
-                os.close(fd)
+                posix.close(fd)
 
 
 def _compile_exec(plan: Plan | None, process: dict[str, Any]) -> ProcessPlan:
@@ -368,7 +368,7 @@ def _target(pid: int, pidfd: int) -> Target:
         raise FailedPrecondition("the container's process has ended", step=f"join {pid}") from None
     finally:
         if own != pidfd:
-            os.close(own)
+            posix.close(own)
 
 
 def _await_exec(channel: Channel) -> Started:
@@ -394,15 +394,15 @@ def _discard(pidfd: int, console_fd: int) -> None:
     if pidfd >= 0:
         _kill(pidfd)
         _reap(pidfd)
-        os.close(pidfd)
+        posix.close(pidfd)
     if console_fd >= 0:
-        os.close(console_fd)
+        posix.close(console_fd)
 
 
 def abort(created: Created) -> None:
     """Kill and reap an init, close its descriptors; no hook is run. Never raises."""
     if created.start_fd >= 0:
-        os.close(created.start_fd)
+        posix.close(created.start_fd)
     _discard(created.pidfd, created.console_fd)
     created.start_fd = created.pidfd = created.console_fd = -1
 

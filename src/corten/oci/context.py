@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 import time
 from errno import ENOENT
 
@@ -63,10 +63,10 @@ class Context:
 
     def open_root(self) -> None:
         """(Re)open the root after something was mounted on it."""
-        flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-        fd = os.open(self.rootfs, flags)
+        flags = posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC
+        fd = posix.open(self.rootfs, flags)
         if self._root is not None:
-            os.close(self._root.fd)
+            posix.close(self._root.fd)
         self._root = Root(fd)
 
     def lap(self, phase: str) -> None:

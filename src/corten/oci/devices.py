@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import posix
+from _stat import S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_ISCHR
 from errno import EPERM
-from stat import S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_ISCHR
 
 from corten.errors import FailedPrecondition
 from corten.kernel.files import mknodat
@@ -64,29 +64,29 @@ class DeviceNode(Struct):
                     raise
                 self._bind(context)  # we lack CAP_MKNOD
         finally:
-            os.close(parent)
+            posix.close(parent)
 
     def _make(self, parent: int, name: str) -> None:
         d = self.device
         mode = _TYPES[d.type] | d.file_mode
-        number = os.makedev(d.major, d.minor)
+        number = posix.makedev(d.major, d.minor)
         try:
             mknodat(parent, name, mode, number)
         except FileExistsError:
             if self._is_there(parent, name):
                 return
             # something else under the name, perhaps an image's: never trusted, not followed
-            os.unlink(name, dir_fd=parent)
+            posix.unlink(name, dir_fd=parent)
             mknodat(parent, name, mode, number)
         if d.uid or d.gid:
-            os.chown(name, d.uid, d.gid, dir_fd=parent, follow_symlinks=False)
+            posix.chown(name, d.uid, d.gid, dir_fd=parent, follow_symlinks=False)
 
     def _is_there(self, parent: int, name: str) -> bool:
-        info = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        info = posix.stat(name, dir_fd=parent, follow_symlinks=False)
         d = self.device
         if S_IFMT(info.st_mode) != _TYPES[d.type]:
             return False
-        return d.type == "p" or info.st_rdev == os.makedev(d.major, d.minor)
+        return d.type == "p" or info.st_rdev == posix.makedev(d.major, d.minor)
 
     def _bind(self, context: Context) -> None:
         tree = trees.clone(self.device.path, recursive=False)
@@ -95,9 +95,9 @@ class DeviceNode(Struct):
             try:
                 trees.attach(tree, target)
             finally:
-                os.close(target)
+                posix.close(target)
         finally:
-            os.close(tree)
+            posix.close(tree)
 
 
 class DeviceLinks(Struct):
@@ -118,17 +118,17 @@ class DeviceLinks(Struct):
             try:
                 self._link(parent, name, target)
             finally:
-                os.close(parent)
+                posix.close(parent)
 
     @staticmethod
     def _link(parent: int, name: str, target: str) -> None:
         try:
-            os.symlink(target, name, dir_fd=parent)
+            posix.symlink(target, name, dir_fd=parent)
         except FileExistsError:
             if name != "ptmx":
                 return  # the image's own
-            os.unlink(name, dir_fd=parent)  # a node would be the host's devpts
-            os.symlink(target, name, dir_fd=parent)
+            posix.unlink(name, dir_fd=parent)  # a node would be the host's devpts
+            posix.symlink(target, name, dir_fd=parent)
 
 
 def needs_device_setup(mounts: tuple[tuple[str, bool], ...]) -> bool:
@@ -149,10 +149,10 @@ def open_null(context: Context) -> int:
     Raises:
         FailedPrecondition: something else has its name.
     """
-    fd = context.root.open("/dev/null", os.O_PATH | os.O_NOFOLLOW)
-    info = os.fstat(fd)
-    if not S_ISCHR(info.st_mode) or info.st_rdev != os.makedev(1, 3):
-        os.close(fd)
+    fd = context.root.open("/dev/null", posix.O_PATH | posix.O_NOFOLLOW)
+    info = posix.fstat(fd)
+    if not S_ISCHR(info.st_mode) or info.st_rdev != posix.makedev(1, 3):
+        posix.close(fd)
         raise FailedPrecondition(
             "/dev/null of the container is not the null device", step="mask", path="/dev/null"
         )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
-import os
+import posix
 
 from corten import errors
+from corten.kernel.paths import fsdecode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def failed(step: str, error: OSError, *, path: str = "", hint: str = "") -> Cort
     """
     code = error.errno or 0
     if not path and isinstance(error.filename, (str, bytes)):
-        named = os.fsdecode(error.filename)
+        named = fsdecode(error.filename)
         path = "" if named.startswith("/proc/self/fd/") else named
     cls = _CLASSES.get(code, errors.Internal)
     return cls(error.strerror or str(error), step=step, path=path, errno=code, hint=hint)
@@ -75,7 +76,7 @@ def not_found(name: str, *, detail: str = "executable file not found in $PATH") 
 
 def not_executable(name: str, code: int) -> CortenError:
     """Exit code 126."""
-    text = os.strerror(code).lower()
+    text = posix.strerror(code).lower()
     return errors.ProgramNotExecutable(
         f'exec: "{name}": {text}', step="find program", path=name, errno=code
     )
@@ -85,5 +86,5 @@ def exec_failed(name: str, error: OSError) -> CortenError:
     """What execve's answer means for the container's exit code."""
     code = error.errno or 0
     if code in _NOT_FOUND:  # the file is there (it was looked up): its interpreter is not
-        return not_found(name, detail=os.strerror(code).lower())
+        return not_found(name, detail=posix.strerror(code).lower())
     return not_executable(name, code)

@@ -3,12 +3,13 @@ Hooks"), with its state on their standard input."""
 
 from __future__ import annotations
 
-import os
+import posix
 import select
 import time
 from _signal import SIGKILL
 
 from corten.errors import CortenError, DeadlineExceeded, FailedPrecondition
+from corten.kernel.paths import fsencode
 from corten.kernel.process import close_range, execve, memfd, pidfd_open, wait_pidfd
 from corten.oci.failure import failed
 
@@ -50,43 +51,43 @@ def run_hooks_leniently(kind: str, hooks: tuple[Hook, ...], state: bytes) -> lis
 
 
 def _run(step: str, hook: Hook, state: bytes, cwd: str) -> None:
-    if not os.access(hook.path, os.X_OK):
+    if not posix.access(hook.path, posix.X_OK):
         raise FailedPrecondition("there is no such program", step=step, path=hook.path, errno=2)
-    output_read, output_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    output_read, output_write = posix.pipe2(posix.O_CLOEXEC | posix.O_NONBLOCK)
     # a memory file: a hook that never reads can't make us wait, however long the state is
     stdin = memfd("state", state)
     try:
-        pid = os.fork()
+        pid = posix.fork()
         if pid == 0:
             _become_hook(hook, stdin, output_write, cwd)
-        os.close(output_write)
+        posix.close(output_write)
         output_write = -1
         _await(step, hook, pid, output_read)
     finally:
         for fd in (stdin, output_read, output_write):
             if fd >= 0:
-                os.close(fd)
+                posix.close(fd)
 
 
 def _become_hook(hook: Hook, stdin: int, output: int, cwd: str) -> None:
     """In the child: never returns."""
     try:
-        os.set_blocking(output, True)
+        posix.set_blocking(output, True)
         try:
-            os.chdir(cwd)
+            posix.chdir(cwd)
         except OSError:
-            os.chdir("/")
-        os.dup2(stdin, 0, inheritable=True)
-        os.dup2(output, 1, inheritable=True)
-        os.dup2(output, 2, inheritable=True)
+            posix.chdir("/")
+        posix.dup2(stdin, 0, inheritable=True)
+        posix.dup2(output, 1, inheritable=True)
+        posix.dup2(output, 2, inheritable=True)
         close_range(3)
         args = hook.args or (hook.path,)
-        env = [os.fsencode(item) for item in hook.env]
-        execve(hook.path, [os.fsencode(item) for item in args], env)
+        env = [fsencode(item) for item in hook.env]
+        execve(hook.path, [fsencode(item) for item in args], env)
     except OSError as error:
-        os.write(2, os.fsencode(error.strerror or "exec failed"))
+        posix.write(2, fsencode(error.strerror or "exec failed"))
     finally:
-        os._exit(127)
+        posix._exit(127)
 
 
 def _await(step: str, hook: Hook, pid: int, output: int) -> None:
@@ -96,10 +97,10 @@ def _await(step: str, hook: Hook, pid: int, output: int) -> None:
         end = None if hook.timeout is None else time.monotonic() + hook.timeout
         ended = _watch(pidfd, output, said, end)
         if not ended:
-            os.kill(pid, SIGKILL)
+            posix.kill(pid, SIGKILL)
         code = wait_pidfd(pidfd)
     finally:
-        os.close(pidfd)
+        posix.close(pidfd)
     _drain(output, said)
     text = bytes(said).decode("utf-8", "replace").strip()
     if not ended:
@@ -134,7 +135,7 @@ def _drain(output: int, said: bytearray) -> bool:
     """Take what can be read at once; False at the end of the output."""
     while True:
         try:
-            piece = os.read(output, 65536)
+            piece = posix.read(output, 65536)
         except BlockingIOError:
             return True
         if not piece:

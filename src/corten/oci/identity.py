@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 from errno import EINVAL, EPERM
 
 from corten.errors import InvalidArgument
@@ -162,11 +162,11 @@ def set_sets(sets: CapabilitySets, keep_admin: bool) -> None:
 
 def fix_stdio_owner(uid: int) -> None:
     """Give terminals and pipes of ours to the user, as runc does; others keep their owner."""
-    null = os.makedev(1, 3)
+    null = posix.makedev(1, 3)
     for fd in range(3):
         try:
-            info = os.fstat(fd)
+            info = posix.fstat(fd)
             if info.st_uid != uid and info.st_rdev != null:
-                os.fchown(fd, uid, -1)
+                posix.fchown(fd, uid, -1)
         except OSError:
             continue  # a read-only file system, a socket of somebody else: it stays as it is

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import _signal
 import gc
-import os
+import posix
 from _socket import AF_UNIX, SOCK_SEQPACKET, socket
 from errno import EACCES, EDQUOT, ELOOP, ENOSYS, ENOTDIR, EPERM, EROFS
 
@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 
     from corten.oci.plan import Plan
 
-# Python ignores these; a program expects them to end it.
-_RESET = (_signal.SIGPIPE, _signal.SIGXFSZ)
-_HANDLED = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM, _signal.SIGQUIT, _signal.SIGCHLD)
+_SIGNALS = range(1, 32)
 
 
 class Wiring:
@@ -93,7 +91,7 @@ def run_init(plan: Plan, wiring: Wiring, context: Context, *, mapped: bool) -> N
     except BaseException as error:  # whatever it is, the parent must hear of it
         channel.send_error(Internal(f"{type(error).__name__}: {error}", step="init"))
     finally:
-        os._exit(1)
+        posix._exit(1)
 
 
 def settle(wiring: Wiring) -> None:
@@ -101,21 +99,20 @@ def settle(wiring: Wiring) -> None:
     creds.set_dumpable(False)
     gc.disable()
     wiring.ours.close()
-    for signal in _RESET:
-        _signal.signal(signal, _signal.SIG_DFL)
-    for signal in _HANDLED:
-        if _signal.getsignal(signal) is not _signal.SIG_DFL:
+    # handlers end with the exec, what is ignored (SIGPIPE by Python) would stay so
+    for signal in _SIGNALS:
+        if _signal.getsignal(signal) not in (_signal.SIG_DFL, None):
             _signal.signal(signal, _signal.SIG_DFL)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
-    os.umask(0)
+    posix.umask(0)
     for fd in wiring.join_files:
-        attempt("join cgroup", os.write, fd, b"0")
+        attempt("join cgroup", posix.write, fd, b"0")
     if wiring.stdio is not None:
         # copies first: the numbers may overlap
-        copies = [os.dup(fd) for fd in wiring.stdio]
+        copies = [posix.dup(fd) for fd in wiring.stdio]
         for number, fd in enumerate(copies):
-            os.dup2(fd, number, inheritable=True)
-            os.close(fd)
+            posix.dup2(fd, number, inheritable=True)
+            posix.close(fd)
 
 
 def enter_namespaces(join: dict[str, int], kinds: tuple[str, ...]) -> None:
@@ -141,7 +138,7 @@ class _Init:
         plan, linux = self.plan, self.plan.config.linux
         if mapped:
             self._await_maps()
-        attempt("start session", os.setsid)
+        attempt("start session", posix.setsid)
         if linux.namespace("user") is not None:
             self._become_root()
         cgroup = linux.namespace("cgroup")
@@ -157,7 +154,7 @@ class _Init:
 
     def _await_maps(self) -> None:
         if self.channel.expect("mapped") is None:
-            os._exit(1)
+            posix._exit(1)
 
     def _become_root(self) -> None:
         attempt("become root of the user namespace", creds.setresgid, 0)
@@ -203,7 +200,7 @@ class _Init:
     def _make_working_directory(self) -> None:
         cwd = self.plan.process.process.cwd
         try:
-            os.close(self.context.root.make_directory(cwd))
+            posix.close(self.context.root.make_directory(cwd))
         except OSError as error:
             # whether it can be entered shows when the user is final
             if error.errno not in (EPERM, EACCES, ENOTDIR, EROFS, ELOOP):
@@ -214,7 +211,7 @@ class _Init:
         try:
             master, slave = console.open_terminal(root, size=self.wiring.console_size)
             self.channel.send("console", master)
-            os.close(master)
+            posix.close(master)
             if any(mount.destination == "/dev" for mount in self.plan.config.mounts):
                 console.bind_console(root, slave)
             console.take_terminal(slave)
@@ -241,10 +238,10 @@ class _Init:
         if "prestart" in hooks or "createRuntime" in hooks:
             self.channel.send("hooks")
             if self.channel.expect("go") is None:
-                os._exit(1)
+                posix._exit(1)
             self.context.lap("runtime hooks")
         if "createContainer" in hooks:
-            state = hook_state(self.plan, "creating", os.getpid())
+            state = hook_state(self.plan, "creating", posix.getpid())
             run_hooks("createContainer", hooks["createContainer"], state, cwd=self.plan.bundle)
             self.context.lap("createContainer hooks")
 
@@ -270,7 +267,7 @@ class _Init:
         first = 3 + self.wiring.preserve
         for fd in range(3, first):
             try:
-                os.set_inheritable(fd, True)
+                posix.set_inheritable(fd, True)
             except OSError:
                 continue  # the caller has no such descriptor
         close_others([fd for fd in keep if fd >= first], first)
@@ -279,7 +276,7 @@ class _Init:
         """Block until somebody says so; init ends when nobody can any more."""
         order = self.channel.expect("start", "wait")
         if order is None:
-            os._exit(1)
+            posix._exit(1)
         if order == "wait":
             listener = socket(AF_UNIX, SOCK_SEQPACKET, 0, fileno=self.wiring.listen)
             self.channel.close()
@@ -287,18 +284,18 @@ class _Init:
             listener.close()
             self.channel = Channel(socket(fileno=connection))
             if self.channel.expect("start") is None:
-                os._exit(1)
+                posix._exit(1)
         elif self.wiring.listen >= 0:
-            os.close(self.wiring.listen)
+            posix.close(self.wiring.listen)
 
     def _start_hooks(self) -> None:
         hooks = self.plan.config.hooks.get("startContainer")
         if hooks:
             try:
-                run_hooks("startContainer", hooks, hook_state(self.plan, "created", os.getpid()))
+                run_hooks("startContainer", hooks, hook_state(self.plan, "created", posix.getpid()))
             except CortenError as error:
                 self.channel.send_error(error)
-                os._exit(1)
+                posix._exit(1)
 
 
 def prepare_root(plan: Plan, context: Context) -> None:

@@ -9,11 +9,12 @@ the host (CVE-2016-9962, CVE-2019-5736, CVE-2024-21626).
 
 from __future__ import annotations
 
-import os
+import posix
 
 from corten.errors import CortenError, FailedPrecondition, Internal
 from corten.kernel import creds, namespaces
 from corten.kernel.files import write_proc
+from corten.kernel.paths import exists
 from corten.kernel.process import CLONE_PARENT, clone3, wait_pidfd
 from corten.oci import console
 from corten.oci.failure import attempt, failed
@@ -42,13 +43,13 @@ class Target:
 
     def __init__(self, pid: int, pidfd: int) -> None:
         self.pid = pid
-        self.pidfd = os.dup(pidfd)
+        self.pidfd = posix.dup(pidfd)
         self.flags = 0
         self.root = -1
         try:
             self.flags = _foreign_namespaces(pid)
-            flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-            self.root = os.open(f"/proc/{pid}/root", flags)
+            flags = posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC
+            self.root = posix.open(f"/proc/{pid}/root", flags)
         except OSError as error:
             self.close()
             raise _gone(pid, error) from None
@@ -56,7 +57,7 @@ class Target:
     def close(self) -> None:
         for fd in (self.pidfd, self.root):
             if fd >= 0:
-                os.close(fd)
+                posix.close(fd)
 
 
 def _gone(pid: int, error: OSError) -> CortenError:
@@ -70,10 +71,10 @@ def _foreign_namespaces(pid: int) -> int:
     flags = 0
     for flag, name in namespaces.KINDS.values():
         try:
-            theirs = os.stat(f"/proc/{pid}/ns/{name}")
-            ours = os.stat(f"/proc/self/ns/{name}")
+            theirs = posix.stat(f"/proc/{pid}/ns/{name}")
+            ours = posix.stat(f"/proc/self/ns/{name}")
         except FileNotFoundError:
-            if not os.path.exists(f"/proc/self/ns/{name}"):
+            if not exists(f"/proc/self/ns/{name}"):
                 continue  # a kind that this kernel does not have
             raise
         if (theirs.st_dev, theirs.st_ino) != (ours.st_dev, ours.st_ino):
@@ -95,7 +96,7 @@ def join(plan: ProcessPlan, wiring: Wiring, target: Target, *, cgroup_fd: int = 
     try:
         wait_pidfd(pidfd)
     finally:
-        os.close(pidfd)
+        posix.close(pidfd)
 
 
 def _clone(flags: int, cgroup_fd: int) -> tuple[int, int]:
@@ -114,7 +115,7 @@ def _be_joiner(plan: ProcessPlan, wiring: Wiring, target: Target) -> NoReturn:
         pid, pidfd = attempt("clone process", _clone, CLONE_PARENT, -1)
         if pid:
             channel.send("child", pidfd, pid=pid)
-            os._exit(0)
+            posix._exit(0)
         _be_process(plan, wiring, label_fd, in_user_namespace=_in_user_namespace(target))
     except CortenError as error:
         channel.send_error(error)
@@ -123,7 +124,7 @@ def _be_joiner(plan: ProcessPlan, wiring: Wiring, target: Target) -> NoReturn:
     except BaseException as error:  # whatever it is, the parent must hear of it
         channel.send_error(Internal(f"{type(error).__name__}: {error}", step="join"))
     finally:
-        os._exit(1)
+        posix._exit(1)
 
 
 def _in_user_namespace(target: Target) -> bool:
@@ -144,8 +145,8 @@ def _enter(target: Target) -> None:
     top of the mount namespace."""
     if target.flags:
         attempt("join namespaces", namespaces.setns, target.pidfd, target.flags)
-    os.fchdir(target.root)
-    os.chroot(".")
+    posix.fchdir(target.root)
+    posix.chroot(".")
     if target.flags & namespaces.CLONE_NEWUSER:
         creds.setresgid(0)
         creds.setresuid(0)
@@ -157,10 +158,10 @@ def _be_process(
 ) -> None:
     """Visible in the container from here on. Errors are raised to the caller."""
     channel = wiring.channel
-    attempt("start session", os.setsid)
+    attempt("start session", posix.setsid)
     for fd in range(3, 3 + wiring.preserve):
         try:
-            os.set_inheritable(fd, True)
+            posix.set_inheritable(fd, True)
         except OSError:
             continue  # the caller has no such descriptor
     if wiring.console:
@@ -172,23 +173,23 @@ def _be_process(
 
 def _may_set_groups() -> bool:
     try:
-        fd = os.open("/proc/self/setgroups", os.O_RDONLY | os.O_CLOEXEC)
+        fd = posix.open("/proc/self/setgroups", posix.O_RDONLY | posix.O_CLOEXEC)
     except OSError:
         return True
     try:
-        return os.read(fd, 16).strip() != b"deny"
+        return posix.read(fd, 16).strip() != b"deny"
     finally:
-        os.close(fd)
+        posix.close(fd)
 
 
 def _make_console(wiring: Wiring) -> None:
-    root = Root(os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+    root = Root(posix.open("/", posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC))
     try:
         master, slave = console.open_terminal(root, size=wiring.console_size)
         wiring.channel.send("console", master)
-        os.close(master)
+        posix.close(master)
         console.take_terminal(slave)
     except OSError as error:
         raise failed("open console", error) from None
     finally:
-        os.close(root.fd)
+        posix.close(root.fd)

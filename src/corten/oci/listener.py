@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socket
 
 from corten.errors import Internal
@@ -46,4 +46,4 @@ def hand_over(program: Program | None, fd: int, state: dict[str, Any], pid: int)
         finally:
             sock.close()
     finally:
-        os.close(fd)
+        posix.close(fd)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import posix
+from _stat import S_ISDIR
 from errno import EACCES, EISDIR, ENOENT, ENOTDIR
-from stat import S_ISDIR
 
 from corten.errors import PermissionDenied
 from corten.oci.failure import failed, not_executable, not_found
@@ -27,7 +27,7 @@ def find_program(name: str, env: tuple[str, ...]) -> str:
     if "/" in name:
         code = _problem(name)
         if code in (ENOENT, ENOTDIR):
-            raise not_found(name, detail=f"stat {name}: {os.strerror(code).lower()}")
+            raise not_found(name, detail=f"stat {name}: {posix.strerror(code).lower()}")
         if code:
             raise not_executable(name, code)
         return name
@@ -55,12 +55,12 @@ def search_path(env: tuple[str, ...]) -> str:
 def _problem(path: str) -> int:
     """0 if it can be executed, else why not."""
     try:
-        info = os.stat(path)
+        info = posix.stat(path)
     except OSError as error:
         return error.errno or ENOENT
     if S_ISDIR(info.st_mode):
         return EISDIR
-    return 0 if os.access(path, os.X_OK, effective_ids=True) else EACCES
+    return 0 if posix.access(path, posix.X_OK, effective_ids=True) else EACCES
 
 
 def enter_directory(path: str) -> None:
@@ -73,15 +73,15 @@ def enter_directory(path: str) -> None:
         PermissionDenied: it does.
     """
     try:
-        os.chdir(path)
+        posix.chdir(path)
     except OSError as error:
         raise failed("change to the working directory", error, path=path) from None
     try:
-        inside = os.getcwd().startswith("/")
+        inside = posix.getcwd().startswith("/")
     except FileNotFoundError:  # how libc reports what the kernel calls "(unreachable)"
         inside = False
     if not inside:
-        os.chdir("/")
+        posix.chdir("/")
         raise PermissionDenied(
             "the working directory lies outside of the container",
             step="change to the working directory",

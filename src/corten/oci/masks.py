@@ -5,9 +5,9 @@ All of it happens before pivot_root, on descriptors: what was looked at is what 
 
 from __future__ import annotations
 
-import os
+import posix
+from _stat import S_ISDIR
 from errno import ENOENT, ENOTDIR
-from stat import S_ISDIR
 
 from corten.kernel import mounts as k
 from corten.oci import trees
@@ -43,7 +43,7 @@ class MaskPaths(Struct):
                 if target < 0:
                     continue
                 try:
-                    if not S_ISDIR(os.fstat(target).st_mode):
+                    if not S_ISDIR(posix.fstat(target).st_mode):
                         if null < 0:
                             null = open_null(context)
                         self._cover(null, target)
@@ -53,11 +53,11 @@ class MaskPaths(Struct):
                     else:
                         self._cover(empty, target)
                 finally:
-                    os.close(target)
+                    posix.close(target)
         finally:
             for fd in (null, empty):
                 if fd >= 0:
-                    os.close(fd)
+                    posix.close(fd)
 
     @staticmethod
     def _cover(source: int, target: int) -> None:
@@ -65,7 +65,7 @@ class MaskPaths(Struct):
         try:
             trees.attach(tree, target)
         finally:
-            os.close(tree)
+            posix.close(tree)
 
     def _empty(self) -> int:
         """A detached tmpfs with room for nothing. Once attached it can be cloned."""
@@ -80,7 +80,7 @@ class MaskPaths(Struct):
             flags = k.MOUNT_ATTR_NOSUID | k.MOUNT_ATTR_NODEV | k.MOUNT_ATTR_NOEXEC
             return k.fsmount(context, flags | k.MOUNT_ATTR_RDONLY)
         finally:
-            os.close(context)
+            posix.close(context)
 
 
 class ReadOnlyPaths(Struct):
@@ -103,7 +103,7 @@ class ReadOnlyPaths(Struct):
             try:
                 self._protect(target)
             finally:
-                os.close(target)
+                posix.close(target)
 
     @staticmethod
     def _protect(target: int) -> None:
@@ -111,7 +111,7 @@ class ReadOnlyPaths(Struct):
         try:
             trees.attach_with(tree, target, k.MOUNT_ATTR_RDONLY, 0)
         finally:
-            os.close(tree)
+            posix.close(tree)
 
 
 def _open_if_there(context: Context, path: str) -> int:

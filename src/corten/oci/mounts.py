@@ -8,9 +8,9 @@ detached tree that has its attributes before anybody sees it.
 
 from __future__ import annotations
 
-import os
+import posix
+from _stat import S_IMODE, S_ISDIR
 from errno import ELOOP, ENOTDIR
-from stat import S_IMODE, S_ISDIR
 
 from corten.errors import InvalidArgument
 from corten.kernel import mounts as k
@@ -53,14 +53,14 @@ class BindMount(Struct):
         try:
             self._attach(context, tree)
         finally:
-            os.close(tree)
+            posix.close(tree)
 
     def _take(self) -> int:
         return trees.clone(self.source, recursive=bool(self.options.flags & k.MS_REC))
 
     def _attach(self, context: Context, tree: int) -> None:
         options = self.options
-        if S_ISDIR(os.fstat(tree).st_mode):
+        if S_ISDIR(posix.fstat(tree).st_mode):
             target = context.root.make_directory(self.destination)
         else:
             target = context.root.make_file(self.destination)
@@ -79,7 +79,7 @@ class BindMount(Struct):
                 errno=ENOTDIR,
             ) from None
         finally:
-            os.close(target)
+            posix.close(target)
 
 
 class FilesystemMount(Struct):
@@ -114,7 +114,7 @@ class FilesystemMount(Struct):
             if "tmpcopyup" in self.options.special:
                 self._copy_up(context, target)
         finally:
-            os.close(target)
+            posix.close(target)
         self._after(context)
 
     def _target(self, context: Context) -> tuple[int, str]:
@@ -125,7 +125,7 @@ class FilesystemMount(Struct):
         target = context.root.make_directory(self.destination)
         if self.type == "tmpfs" and "mode=" not in data:
             # what runc does: a tmpfs keeps the mode of what it hides
-            mode = S_IMODE(os.fstat(target).st_mode)
+            mode = S_IMODE(posix.fstat(target).st_mode)
             data = f"{data},mode={mode:o}" if data else f"mode={mode:o}"
         return target, data
 
@@ -133,7 +133,7 @@ class FilesystemMount(Struct):
         """A link as ``/proc`` or ``/sys`` would move what is masked away (CVE-2019-19921,
         CVE-2023-27561)."""
         try:
-            os.close(context.root.open(self.destination, links=False))
+            posix.close(context.root.open(self.destination, links=False))
         except FileNotFoundError:
             pass
         except OSError as error:
@@ -145,20 +145,20 @@ class FilesystemMount(Struct):
                 path=self.destination,
                 errno=ELOOP,
             ) from None
-        os.close(context.root.make_directory(self.destination))
-        return context.root.open(self.destination, os.O_PATH | os.O_DIRECTORY, links=False)
+        posix.close(context.root.make_directory(self.destination))
+        return context.root.open(self.destination, posix.O_PATH | posix.O_DIRECTORY, links=False)
 
     def _copy_up(self, context: Context, below: int) -> None:
         """Fill the new tmpfs with what its directory held (``tmpcopyup``)."""
-        source = os.open(fd_path(below), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        source = posix.open(fd_path(below), posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
         try:
-            fresh = context.root.open(self.destination, os.O_RDONLY | os.O_DIRECTORY)
+            fresh = context.root.open(self.destination, posix.O_RDONLY | posix.O_DIRECTORY)
             try:
                 copy_tree(source, fresh)
             finally:
-                os.close(fresh)
+                posix.close(fresh)
         finally:
-            os.close(source)
+            posix.close(source)
 
     def _after(self, context: Context) -> None:
         options = self.options
@@ -170,7 +170,7 @@ class FilesystemMount(Struct):
                 trees.set_recursively(tree, options.recursive_set, options.recursive_clear)
             trees.set_propagation(tree, options.propagation)
         finally:
-            os.close(tree)
+            posix.close(tree)
 
 
 class Remount(Struct):
@@ -193,7 +193,7 @@ class Remount(Struct):
                 k.mount("", fd_path(tree), "", self.options.flags, self.options.data)
             trees.set_propagation(tree, self.options.propagation)
         finally:
-            os.close(tree)
+            posix.close(tree)
 
 
 class ReadOnly(Struct):
@@ -213,7 +213,7 @@ class ReadOnly(Struct):
         try:
             trees.make_read_only(tree)
         finally:
-            os.close(tree)
+            posix.close(tree)
 
 
 def _words(options: Options) -> str:

@@ -6,7 +6,7 @@ root, and what is made is made below a descriptor.
 
 from __future__ import annotations
 
-import os
+import posix
 from errno import EEXIST, ELOOP, ENOENT
 
 from corten.kernel.files import (
@@ -20,7 +20,8 @@ from corten.kernel.files import (
 _IN_ROOT = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
 _ONE_STEP = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
 _MAX_LINKS = 40  # as many as the kernel follows
-_DIRECTORY = os.O_PATH | os.O_DIRECTORY
+_DIRECTORY = posix.O_PATH | posix.O_DIRECTORY
+_CREATE = posix.O_CREAT | posix.O_EXCL | posix.O_WRONLY | posix.O_NOFOLLOW | posix.O_CLOEXEC
 
 
 def clean(path: str) -> str:
@@ -33,6 +34,11 @@ def clean(path: str) -> str:
         elif part not in ("", "."):
             kept.append(part)
     return "/" + "/".join(kept)
+
+
+def join(directory: str, path: str) -> str:
+    """``path``, if relative below ``directory``."""
+    return path if path.startswith("/") else f"{directory}/{path}"
 
 
 def fd_path(fd: int) -> str:
@@ -48,7 +54,7 @@ class Root:
     def __init__(self, fd: int) -> None:
         self.fd = fd
 
-    def open(self, path: str, flags: int = os.O_PATH, *, links: bool = True) -> int:
+    def open(self, path: str, flags: int = posix.O_PATH, *, links: bool = True) -> int:
         """Open what ``path`` leads to inside. ``links`` False: no symbolic link on the way
         (ELOOP)."""
         resolve = _IN_ROOT if links else _IN_ROOT | RESOLVE_NO_SYMLINKS
@@ -77,15 +83,21 @@ class Root:
                     raise
             parent, name = self.parent(path)
             try:
-                flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-                os.close(os.open(name, flags, mode, dir_fd=parent))
+                flags = (
+                    posix.O_CREAT
+                    | posix.O_EXCL
+                    | posix.O_WRONLY
+                    | posix.O_NOFOLLOW
+                    | posix.O_CLOEXEC
+                )
+                posix.close(posix.open(name, flags, mode, dir_fd=parent))
             except OSError as error:
                 if error.errno != EEXIST:
                     raise
                 path = self._beyond(parent, path, name)
             finally:
-                os.close(parent)
-        raise OSError(ELOOP, os.strerror(ELOOP), path)
+                posix.close(parent)
+        raise OSError(ELOOP, posix.strerror(ELOOP), path)
 
     def parent(self, path: str) -> tuple[int, str]:
         """A descriptor of the directory of ``path``, made if missing, and the last name."""
@@ -96,7 +108,7 @@ class Root:
     def _beyond(parent: int, path: str, name: str) -> str:
         """Where a link leads whose target is missing; ``path`` again if it is none (a race)."""
         try:
-            target = os.readlink(name, dir_fd=parent)
+            target = posix.readlink(name, dir_fd=parent)
         except OSError:
             return path
         if target.startswith("/"):
@@ -127,7 +139,7 @@ class _Walk:
                 else:
                     self._step(name, mode)
         except BaseException:
-            os.close(self.current)
+            posix.close(self.current)
             raise
         return self.current
 
@@ -135,7 +147,7 @@ class _Walk:
         return self.root.open("/" + "/".join(self.done), _DIRECTORY)
 
     def _move(self, fd: int) -> None:
-        os.close(self.current)
+        posix.close(self.current)
         self.current = fd
 
     def _step(self, name: str, mode: int) -> None:
@@ -156,7 +168,7 @@ class _Walk:
             if error.errno != ENOENT:
                 raise
         try:
-            os.mkdir(name, mode, dir_fd=self.current)
+            posix.mkdir(name, mode, dir_fd=self.current)
         except FileExistsError:
             pass  # somebody else was faster, or put a link there: the open decides
         return openat2(self.current, name, _DIRECTORY, resolve=_ONE_STEP)
@@ -164,8 +176,8 @@ class _Walk:
     def _follow(self, name: str) -> None:
         self.links += 1
         if self.links > _MAX_LINKS:
-            raise OSError(ELOOP, os.strerror(ELOOP), self.path)
-        target = os.readlink(name, dir_fd=self.current)
+            raise OSError(ELOOP, posix.strerror(ELOOP), self.path)
+        target = posix.readlink(name, dir_fd=self.current)
         if target.startswith("/"):
             self.done.clear()
             self._move(self._reopen())

@@ -6,8 +6,6 @@ the system; it may read the cache of seccomp filters. ``container.create`` execu
 
 from __future__ import annotations
 
-import os
-
 from corten.errors import InvalidArgument, Unimplemented
 from corten.kernel.mounts import MS_BIND, MS_REMOUNT
 from corten.oci import mountoptions
@@ -27,7 +25,7 @@ from corten.oci.identity import (
 )
 from corten.oci.masks import MaskPaths, ReadOnlyPaths
 from corten.oci.mounts import BindMount, FilesystemMount, ReadOnly, Remount
-from corten.oci.paths import clean
+from corten.oci.paths import clean, join
 from corten.oci.rootfs import IsolateMounts, RootMount
 from corten.oci.seccomp.cache import DEFAULT_DIRECTORY, Program, program_for
 from corten.oci.sysctl import compile_sysctls
@@ -148,12 +146,12 @@ def compile_plan(
     rootfs = options.rootfs or parsed.root_path
     if not rootfs:
         raise InvalidArgument("root.path is missing", path="root.path")
-    if clean(os.path.join(bundle, rootfs)) == "/":
+    if clean(join(bundle, rootfs)) == "/":
         raise InvalidArgument("root.path must not be the host's root", path="root.path")
     return Plan(
         options=options,
         bundle=bundle,
-        rootfs=os.path.join(bundle, rootfs),
+        rootfs=join(bundle, rootfs),
         config=parsed,
         process=compile_process(parsed.process, linux.seccomp, options.seccomp_cache),
         root_steps=_root_steps(parsed, rootfs_mounts),
@@ -226,7 +224,7 @@ def _mount_step(mount: ConfigMount, bundle: str, namespaced: bool, label: str) -
     if mount.type == "bind" or options.flags & MS_BIND:
         if not mount.source:
             raise InvalidArgument(f"{where} has no source", path=where)
-        source = os.path.join(bundle, mount.source)
+        source = join(bundle, mount.source)
         return BindMount(destination=destination, source=source, options=options)
     if options.flags & MS_REMOUNT or (not mount.type and options.propagation):
         return Remount(destination=destination, options=options)

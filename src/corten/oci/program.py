@@ -4,11 +4,12 @@ to the program. Runs with ``/`` already the container's root.
 
 from __future__ import annotations
 
-import os
+import posix
 from errno import EACCES, EPERM
 
 from corten.errors import CortenError, InvalidArgument
 from corten.kernel import creds, limits
+from corten.kernel.paths import exists, fsencode
 from corten.kernel.process import close_range, execve
 from corten.kernel.seccomp import FLAG_NEW_LISTENER, load_filter
 from corten.oci import identity, users
@@ -48,9 +49,9 @@ class Program:
             self.env = (*self.env, f"HOME={self.identity.home}")
         attempt("set scheduler", identity.set_scheduler, process.scheduler, process.io_priority)
         if self.plan.affinity is not None:
-            attempt("set CPU affinity", os.sched_setaffinity, 0, self.plan.affinity)
+            attempt("set CPU affinity", posix.sched_setaffinity, 0, self.plan.affinity)
         umask = process.user.umask
-        os.umask(_DEFAULT_UMASK if umask is None else umask)
+        posix.umask(_DEFAULT_UMASK if umask is None else umask)
         identity.fix_stdio_owner(self.identity.uid)
         # as root first: a directory of root's is no obstacle, NFS may refuse root
         entered = self._try_directory()
@@ -90,11 +91,11 @@ class Program:
             return
         label = process.selinux_label or f"exec {process.apparmor_profile}"
         try:
-            os.write(self.label_fd, label.encode())
+            posix.write(self.label_fd, label.encode())
         except OSError as error:
             raise failed("set security label", error, path=label) from None
         finally:
-            os.close(self.label_fd)
+            posix.close(self.label_fd)
             self.label_fd = -1
 
     def execute(self, channel: Channel) -> None:
@@ -104,15 +105,15 @@ class Program:
         without no_new_privs is taken away by the exec itself.
         """
         process = self.plan.process
-        arguments = [os.fsencode(item) for item in process.args]
-        environment = [os.fsencode(item) for item in self.env]
+        arguments = [fsencode(item) for item in process.args]
+        environment = [fsencode(item) for item in self.env]
         attempt("set limits", identity.set_rlimits, process.rlimits)
         seccomp = self.plan.seccomp
         if seccomp is not None:
             listener = attempt("load seccomp filter", load_filter, seccomp.code, seccomp.flags)
             if seccomp.flags & FLAG_NEW_LISTENER:
                 channel.send("listener", listener)
-                os.close(listener)
+                posix.close(listener)
         try:
             execve(self.path, arguments, environment)
         except OSError as error:
@@ -130,13 +131,13 @@ def open_label(process_label: str, profile: str) -> int:
         if not profile or profile == "unconfined":
             return -1
         names.insert(0, "/proc/self/attr/apparmor/exec")
-        if not os.path.exists("/sys/kernel/security/apparmor"):
+        if not exists("/sys/kernel/security/apparmor"):
             raise InvalidArgument(
                 "AppArmor is not enabled on this host", path="process.apparmorProfile"
             )
     for name in names:
         try:
-            return os.open(name, os.O_WRONLY | os.O_CLOEXEC)
+            return posix.open(name, posix.O_WRONLY | posix.O_CLOEXEC)
         except FileNotFoundError:
             continue
     raise InvalidArgument("the kernel takes no label for an exec", path=names[-1])

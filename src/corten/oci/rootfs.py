@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import posix
 from errno import EINVAL
 
 from corten.errors import InvalidArgument
 from corten.kernel import mounts as k
+from corten.kernel.paths import fsencode
 from corten.oci import trees
 from corten.oci.mountoptions import PROPAGATION, Options
 from corten.oci.paths import fd_path
@@ -72,22 +73,22 @@ class RootMount(Struct):
         try:
             k.mount(self.source, fd_path(target), self.type, self.options.flags, data)
         finally:
-            os.close(target)
+            posix.close(target)
 
     def _bind(self, context: Context) -> None:
         tree = trees.clone(self.source, recursive=bool(self.options.flags & k.MS_REC))
-        flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+        flags = posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC
         try:
             if self.target:
                 target = context.root.make_directory(self.target)
             else:
-                target = os.open(context.rootfs, flags)
+                target = posix.open(context.rootfs, flags)
             try:
                 trees.attach_with(tree, target, *self.options.attributes())
             finally:
-                os.close(target)
+                posix.close(target)
         finally:
-            os.close(tree)
+            posix.close(tree)
 
 
 class BindRoot(Struct):
@@ -103,14 +104,14 @@ class BindRoot(Struct):
     def execute(self, context: Context) -> None:
         tree = trees.clone(context.rootfs, recursive=True)
         try:
-            target = os.open(context.rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            target = posix.open(context.rootfs, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
             try:
                 trees.attach(tree, target)
             finally:
-                os.close(target)
-            os.fchdir(tree)
+                posix.close(target)
+            posix.fchdir(tree)
         finally:
-            os.close(tree)
+            posix.close(tree)
         context.rootfs = "."
         context.open_root()
 
@@ -124,9 +125,9 @@ def mount_overlay(source: str, target: str, flags: int, data: str) -> None:
         InvalidArgument: the names are too long even so.
     """
     directory, short = shorten_layers(data)
-    if len(os.fsencode(short)) > _PAGE:
+    if len(fsencode(short)) > _PAGE:
         raise InvalidArgument(
-            f"the overlay's layers need {len(os.fsencode(short))} bytes of options, "
+            f"the overlay's layers need {len(fsencode(short))} bytes of options, "
             f"the kernel takes {_PAGE}",
             step="mount overlay",
             errno=EINVAL,
@@ -136,13 +137,13 @@ def mount_overlay(source: str, target: str, flags: int, data: str) -> None:
         k.mount(source, target, "overlay", flags, short)
         return
     # the target is relative where we stand in it already
-    there = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    there = posix.open(target, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     try:
-        os.chdir(directory)
+        posix.chdir(directory)
         k.mount(source, fd_path(there), "overlay", flags, short)
     finally:
-        os.close(there)
-        os.chdir("/")
+        posix.close(there)
+        posix.chdir("/")
 
 
 def shorten_layers(data: str) -> tuple[str, str]:
@@ -161,8 +162,8 @@ def shorten_layers(data: str) -> tuple[str, str]:
     if not paths or "\\" in data or not all(path.startswith("/") for path in paths):
         return "", data
     # the common directory is above each: a layer itself would become "."
-    common = os.path.commonpath([path.rstrip("/").rpartition("/")[0] or "/" for path in paths])
-    if common == "/":
+    common = _common([path.rstrip("/").split("/")[1:-1] for path in paths])
+    if not common:
         return "", data
     cut = len(common) + 1
     short = []
@@ -176,24 +177,34 @@ def shorten_layers(data: str) -> tuple[str, str]:
     return common, ",".join(short)
 
 
+def _common(parents: list[list[str]]) -> str:
+    """The longest path that begins all of them; ``""`` for the top."""
+    shared = ""
+    for parts in zip(*parents, strict=False):
+        if any(part != parts[0] for part in parts):
+            break
+        shared += f"/{parts[0]}"
+    return shared
+
+
 def enter_root(context: Context, *, pivot: bool) -> None:
     """Make the root file system ours and put the host's out of reach."""
     root = context.root.fd
     if not pivot:
         _move_root(root)
         return
-    old = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    old = posix.open("/", posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     try:
-        os.fchdir(root)
+        posix.fchdir(root)
         # stacks the old root on the new one: no directory is needed for it (pivot_root(2))
         k.pivot_root(".", ".")
-        os.fchdir(old)
+        posix.fchdir(old)
         # an umount must not reach the host, whatever the propagation was
         k.mount("", ".", "", k.MS_SLAVE | k.MS_REC)
         k.umount2(".", k.MNT_DETACH)
     finally:
-        os.close(old)
-    os.chdir("/")
+        posix.close(old)
+    posix.chdir("/")
 
 
 def _move_root(root: int) -> None:
@@ -207,10 +218,10 @@ def _move_root(root: int) -> None:
         except OSError as error:
             if error.errno != EINVAL:  # not mounted
                 raise
-    os.fchdir(root)
+    posix.fchdir(root)
     k.mount(".", "/", "", k.MS_MOVE)
-    os.chroot(".")
-    os.chdir("/")
+    posix.chroot(".")
+    posix.chdir("/")
 
 
 def set_root_propagation(word: str) -> None:

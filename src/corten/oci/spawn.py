@@ -8,7 +8,7 @@ CLONE_PARENT, is the caller's child all the same. The caller itself never change
 
 from __future__ import annotations
 
-import os
+import posix
 
 from corten.errors import CortenError, FailedPrecondition, Internal
 from corten.kernel import namespaces
@@ -55,7 +55,7 @@ def spawn(plan: Plan, wiring: Wiring, *, cgroup_fd: int = -1) -> tuple[int, int]
         init = _receive_init(wiring)
     finally:
         wait_pidfd(pidfd)
-        os.close(pidfd)
+        posix.close(pidfd)
     if linux.namespace("user") is not None and "user" not in wiring.join:
         attempt("map ids", _map_ids, init[0], linux)
         wiring.ours.send("mapped")
@@ -96,10 +96,10 @@ def _be_init(plan: Plan, wiring: Wiring) -> NoReturn:
         enter_namespaces(wiring.join, _JOINED[1:])
     except CortenError as error:
         wiring.channel.send_error(error)
-        os._exit(1)
+        posix._exit(1)
     except OSError as error:
         wiring.channel.send_error(failed("init", error))
-        os._exit(1)
+        posix._exit(1)
     run_init(plan, wiring, context, mapped=False)
 
 
@@ -128,7 +128,7 @@ def _be_helper(plan: Plan, wiring: Wiring, flags: int) -> NoReturn:
         if user:
             prepare_root(plan, context)
             # by descriptor: mapped ids may not be allowed to walk the path
-            os.chdir(context.rootfs)
+            posix.chdir(context.rootfs)
             context.rootfs = "."
         enter_namespaces(wiring.join, (*_JOINED[1:], "pid", "user"))
         if linux.namespace("time") is not None and "time" not in wiring.join:
@@ -143,7 +143,7 @@ def _be_helper(plan: Plan, wiring: Wiring, flags: int) -> NoReturn:
     except BaseException as error:  # whatever it is, the parent must hear of it
         channel.send_error(Internal(f"{type(error).__name__}: {error}", step="helper"))
     if pid:
-        os._exit(0)
+        posix._exit(0)
     run_init(plan, wiring, context, mapped=bool(flags & namespaces.CLONE_NEWUSER))
 
 

@@ -7,7 +7,7 @@ descriptor after the attach, which for a moment leaves the mount as its source i
 
 from __future__ import annotations
 
-import os
+import posix
 from errno import ENOSYS, EPERM
 
 from corten.errors import Unimplemented
@@ -16,11 +16,11 @@ from corten.kernel.files import AT_FDCWD
 from corten.oci.paths import fd_path
 
 _REMOUNT = (
-    (k.MOUNT_ATTR_RDONLY, k.MS_RDONLY, os.ST_RDONLY),
-    (k.MOUNT_ATTR_NOSUID, k.MS_NOSUID, os.ST_NOSUID),
-    (k.MOUNT_ATTR_NODEV, k.MS_NODEV, os.ST_NODEV),
-    (k.MOUNT_ATTR_NOEXEC, k.MS_NOEXEC, os.ST_NOEXEC),
-    (k.MOUNT_ATTR_NODIRATIME, k.MS_NODIRATIME, os.ST_NODIRATIME),
+    (k.MOUNT_ATTR_RDONLY, k.MS_RDONLY, posix.ST_RDONLY),
+    (k.MOUNT_ATTR_NOSUID, k.MS_NOSUID, posix.ST_NOSUID),
+    (k.MOUNT_ATTR_NODEV, k.MS_NODEV, posix.ST_NODEV),
+    (k.MOUNT_ATTR_NOEXEC, k.MS_NOEXEC, posix.ST_NOEXEC),
+    (k.MOUNT_ATTR_NODIRATIME, k.MS_NODIRATIME, posix.ST_NODIRATIME),
 )
 _ATIME = {
     k.MOUNT_ATTR_RELATIME: k.MS_RELATIME,
@@ -83,7 +83,7 @@ def set_recursively(tree: int, to_set: int, to_clear: int) -> None:
 
 
 def _remount(tree: int, to_set: int, to_clear: int) -> None:
-    have = os.statvfs(tree).f_flag
+    have = posix.statvfs(tree).f_flag
     flags = 0
     for attribute, flag, bit in _REMOUNT:
         if to_set & attribute or (have & bit and not to_clear & attribute):

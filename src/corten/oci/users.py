@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import posix
 
 from corten.errors import InvalidArgument
 from corten.kernel.files import AT_FDCWD, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
+from corten.kernel.paths import fsdecode
 from corten.spec._struct import Struct
+from corten.spec.runtime import parse_user
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from corten.spec.runtime import User
 
 _LIMIT = 8 << 20  # bytes of a passwd file that are looked at
@@ -38,6 +42,11 @@ def resolve(user: User, root: int = AT_FDCWD) -> Identity:
         return Identity(uid=user.uid, gid=user.gid, groups=user.additional_gids, home=home or "/")
     groups = _table(root, "/etc/group", 4)
     return _by_name(user.username, user.group_names, passwd, groups, user.additional_gids)
+
+
+def resolve_user(root: int, user: dict[str, Any]) -> Identity:
+    """:func:`resolve` of a ``process.user`` object as a configuration holds it."""
+    return resolve(parse_user(user), root)
 
 
 def _by_name(
@@ -103,9 +112,9 @@ def _table(root: int, path: str, columns: int) -> list[list[str]]:
     try:
         resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
         if root == AT_FDCWD:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK)
         else:
-            fd = openat2(root, path, os.O_RDONLY | os.O_NONBLOCK, resolve=resolve)
+            fd = openat2(root, path, posix.O_RDONLY | posix.O_NONBLOCK, resolve=resolve)
     except OSError:
         return []
     try:
@@ -113,8 +122,8 @@ def _table(root: int, path: str, columns: int) -> list[list[str]]:
     except OSError:  # a directory
         return []
     finally:
-        os.close(fd)
-    rows = [line.split(":") for line in os.fsdecode(data).splitlines()]
+        posix.close(fd)
+    rows = [line.split(":") for line in fsdecode(data).splitlines()]
     return [row for row in rows if len(row) >= columns and _has_numbers(row, columns)]
 
 
@@ -126,6 +135,6 @@ def _has_numbers(row: list[str], columns: int) -> bool:
 
 def _read(fd: int) -> bytes:
     data = bytearray()
-    while len(data) < _LIMIT and (piece := os.read(fd, 65536)):
+    while len(data) < _LIMIT and (piece := posix.read(fd, 65536)):
         data += piece
     return bytes(data)

@@ -261,6 +261,11 @@ def parse_process(process: Any) -> Process:
     )
 
 
+def parse_user(user: Any) -> User:
+    """Check a ``process.user`` object."""
+    return _user(Reader(user, "process.user"))
+
+
 def _user(reader: Reader) -> User:
     return User(
         uid=reader.whole("uid", low=0, high=_MAX_ID),
