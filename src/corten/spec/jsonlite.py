@@ -31,7 +31,7 @@ class _Context:
         raise InvalidArgument(f"{text} is not JSON")
 
 
-_scan = make_scanner(_Context())
+_scan = make_scanner(_Context())  # type: ignore[arg-type] # any object with these attributes
 
 
 def loads(data: str | bytes | bytearray | memoryview, *, what: str = "document") -> Any:
