@@ -11,6 +11,7 @@ from corten.engine import ids, logconfig, specgen
 from corten.engine.boot import wall_ns
 from corten.engine.door import Tx
 from corten.engine.etcfiles import paths as etc_paths
+from corten.engine.library import Library
 from corten.engine.parts import Parts
 from corten.engine.specgen.build import Surroundings, validate
 from corten.engine.specgen.devices import HostDevice
@@ -25,7 +26,8 @@ _PREPARE = 60.0  # seconds for the directories, on a disk that is under load
 class Creator:
     """``create_container``."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, library: Library) -> None:
+        self._library = library
         self._parts = parts
 
     async def create(
@@ -61,7 +63,7 @@ class Creator:
     ) -> Container:
         parts = self._parts
         pod = parts.view.pod(tenant, pod_id) if pod_id else None
-        image = parts.images.get(tenant, config.image)
+        image = self._library.find(tenant, config.image)
         merged = specgen.merge_image(config, image.config, labels=tenant == "docker")
         if pod is not None:
             merged = _in_pod(merged, pod)
@@ -69,7 +71,7 @@ class Creator:
         self._check(record)
         # The lock keeps the image from being removed before the record names it.
         async with parts.locks.hold(("image", image.id)):
-            parts.images.get(tenant, image.id)
+            self._library.find(tenant, image.id)
             durable = not config.auto_remove
             record, intent = await parts.door.commit(
                 lambda tx: _reserve(tx, record, name), durable=durable
@@ -90,7 +92,7 @@ class Creator:
     async def finish(self, record: Container, intent: int) -> None:
         """After a crash: make what is missing, or undo it where that can't be done."""
         try:
-            image = self._parts.images.get(record.tenant, record.image_id)
+            image = self._library.find(record.tenant, record.image_id)
             await self._prepare(record, intent, image.chain_id)
         except CortenError:
             await self.undo(record.id)

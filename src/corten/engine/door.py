@@ -73,6 +73,18 @@ class Tx:
         self._effects.append(lambda view: view.put_exec(record))
         return record
 
+    def forget_execs(self, container_id: str, keep: int) -> None:
+        """Forget the oldest ended execs beyond ``keep``: their number has no bound."""
+        ended = [
+            record
+            for record in tables.execs_of(self.connection, container_id)
+            if record.exit_code is not None
+        ]
+        for record in ended[: max(0, len(ended) - keep)]:
+            exec_id = record.id
+            tables.drop_exec(self.connection, exec_id)
+            self._effects.append(lambda view, one=exec_id: view.drop_exec(one))  # type: ignore[misc] # bound default
+
     def end_execs(self, container_id: str, code: int) -> None:
         """Execs that were running ended with their container."""
         for record in tables.execs_of(self.connection, container_id):

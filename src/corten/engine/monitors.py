@@ -102,6 +102,8 @@ class Monitor:
         if state is None:
             raise NotFound("the monitor left no state", path=self.run_dir)
         self._watch_pid(state)
+        if state.status == "exited" and not self.exited.done():
+            self.exited.set_result(exit_of(state))  # the event was before our time
         return state
 
     def _watch_pid(self, state: MonitorState) -> None:
@@ -183,6 +185,17 @@ class Monitor:
             self._peer.close()
         if self._watch is not None:
             self._watch.close()
+
+
+def exit_of(state: MonitorState) -> Exit:
+    """The event that a monitor's state tells of."""
+    return Exit(
+        code=state.exit_code,
+        signal=state.signal,
+        oom_killed=state.oom_killed,
+        finished_at=state.finished_at,
+        error=state.error,
+    )
 
 
 def created(reply: Reply) -> Created:

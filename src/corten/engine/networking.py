@@ -46,6 +46,8 @@ class Plug:
             ports=self.ports,
             mac_address=record.config.mac_address,
         )
+        if self._attached is None:
+            return
         found = self._attached.attachment
         self.addresses = tuple(a for a in (found.ipv4, found.ipv6) if a)
         self.gateway = found.gateway4
@@ -114,3 +116,8 @@ def endpoint_of(found: Attachment, record: Container) -> Endpoint:
             for port in found.ports
         ),
     )
+
+
+def endpoints_of(networks: NetworkService, record: Container) -> tuple[Endpoint, ...]:
+    """The container's endpoints as the networks know them."""
+    return tuple(endpoint_of(found, record) for found in networks.attachments(record.id))

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from corten.errors import CortenError
 
+A = TypeVar("A")
+B = TypeVar("B")
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
@@ -63,6 +65,16 @@ class Operations:
     def _background_ended(self, task: asyncio.Task[Any]) -> None:
         self._background.discard(task)
         _report(task, level=logging.WARNING)
+
+
+async def both(first: Awaitable[A], second: Awaitable[B]) -> tuple[A, B]:
+    """Both at once, and both to their ends even if one fails; raises the first error."""
+    one, two = await asyncio.gather(first, second, return_exceptions=True)
+    if isinstance(one, BaseException):
+        raise one
+    if isinstance(two, BaseException):
+        raise two
+    return one, two
 
 
 def _report(task: asyncio.Task[Any], level: int = logging.DEBUG) -> None:

@@ -79,7 +79,7 @@ class Runs:
             # but an exit that is known does not wait forever for one that hangs.
             await asyncio.wait((release,), timeout=None if exit_ is None else _RELEASE)
             if started:
-                outcome = _outcome_of_state(release.result()) if exit_ is None else _of_exit(exit_)
+                outcome = outcome_of_state(release.result()) if exit_ is None else _of_exit(exit_)
                 await self._parts.door.commit(lambda tx: record_exit(tx, run.container_id, outcome))
             await release
         except CortenError as error:
@@ -121,7 +121,7 @@ def _of_exit(exit_: Exit) -> Outcome:
     )
 
 
-def _outcome_of_state(state: MonitorState | None) -> Outcome:
+def outcome_of_state(state: MonitorState | None) -> Outcome:
     """From what the monitor left; None: it left nothing, so it was killed early."""
     if state is None:
         return Outcome(code=LOST, finished_at=wall_ns(), reason="monitor-lost")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from contextlib import ExitStack
-from typing import TypeVar
 
 import msgspec
 
@@ -16,6 +14,7 @@ from corten.engine.door import Tx
 from corten.engine.joining import Joiner
 from corten.engine.monitors import Monitor, created
 from corten.engine.networking import Plug
+from corten.engine.operations import both
 from corten.engine.parts import Parts
 from corten.engine.requesting import Requests
 from corten.engine.runs import Run, Runs
@@ -30,9 +29,6 @@ from corten.errors import (
     ProgramNotFound,
 )
 from corten.launch.messages import Delete, Start
-
-A = TypeVar("A")
-B = TypeVar("B")
 
 
 class _Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +107,7 @@ class Starter:
                 reply = await run.monitor.launch(parts.launcher, *plug.publish(request, fds))
             else:
                 # The namespace is there and init waits at its gate: so both at once.
-                reply, _ = await _both(
+                reply, _ = await both(
                     run.monitor.launch(parts.launcher, request, fds), plug.attach()
                 )
         reply.close_fds()
@@ -181,17 +177,6 @@ def _record_start(
     tx.container_event(record, "start")
     tx.end(intent)
     return record
-
-
-async def _both(first: Awaitable[A], second: Awaitable[B]) -> tuple[A, B]:
-    """Both at once, and both to their ends even if one fails; raises the first error."""
-    results = await asyncio.gather(first, second, return_exceptions=True)
-    one, two = results
-    if isinstance(one, BaseException):
-        raise one
-    if isinstance(two, BaseException):
-        raise two
-    return one, two
 
 
 def _exit_code(error: BaseException) -> int:

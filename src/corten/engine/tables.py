@@ -97,12 +97,19 @@ def get_exec(db: sqlite3.Connection, exec_id: str) -> Exec | None:
 
 
 def execs_of(db: sqlite3.Connection, container_id: str) -> list[Exec]:
-    rows = db.execute("SELECT record FROM execs WHERE container_id = ?", (container_id,))
+    """The execs of a container, oldest first."""
+    rows = db.execute(
+        "SELECT record FROM execs WHERE container_id = ? ORDER BY rowid", (container_id,)
+    )
     return [_exec(row[0]) for row in rows]
 
 
+def drop_exec(db: sqlite3.Connection, exec_id: str) -> None:
+    db.execute("DELETE FROM execs WHERE id = ?", (exec_id,))
+
+
 def all_execs(db: sqlite3.Connection) -> Iterator[Exec]:
-    for (record,) in db.execute("SELECT record FROM execs"):
+    for (record,) in db.execute("SELECT record FROM execs ORDER BY rowid"):
         yield _exec(record)
 
 

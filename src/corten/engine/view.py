@@ -111,3 +111,8 @@ class View:
     def put_exec(self, record: Exec) -> None:
         self.execs[record.id] = record
         self._execs_of.setdefault(record.container_id, {})[record.id] = None
+
+    def drop_exec(self, exec_id: str) -> None:
+        old = self.execs.pop(exec_id, None)
+        if old is not None:
+            self._execs_of.get(old.container_id, {}).pop(exec_id, None)

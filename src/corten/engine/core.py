@@ -1,0 +1,328 @@
+"""The engine: the modules of this package behind the methods of ``contract.Engine``."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from corten.engine import facts, states
+from corten.engine.contract import ProgressSink, WaitCondition
+from corten.engine.creating import Creator
+from corten.engine.execs import Execs
+from corten.engine.joining import Joiner
+from corten.engine.library import Library
+from corten.engine.logs import Query, read_log
+from corten.engine.parts import Parts
+from corten.engine.podding import Pods
+from corten.engine.recovery import Recovery
+from corten.engine.removing import Remover
+from corten.engine.runs import Runs
+from corten.engine.settings import EngineSettings
+from corten.engine.starting import Starter
+from corten.engine.stopping import Signaller
+from corten.engine.streams import Streams
+from corten.engine.types import (
+    Auth,
+    Container,
+    ContainerConfig,
+    Event,
+    Exec,
+    ExecConfig,
+    ExitStatus,
+    Image,
+    LogLine,
+    Pod,
+    PodConfig,
+    Tenant,
+)
+from corten.errors import InvalidArgument
+from corten.launch import groups
+from corten.launch.messages import ReopenLog
+from corten.store import Database
+
+if TYPE_CHECKING:
+    from corten.images.service import ImageService
+    from corten.images.types import Change
+    from corten.networks.service import NetworkService
+    from corten.snapshots.protocol import Snapshotter
+
+_SETTLE = 10.0  # seconds that a clean stop gives to operations under way
+
+
+class Engine:
+    """Implements ``contract.Engine``, whose docstrings hold for these methods."""
+
+    def __init__(self, settings: EngineSettings, db: Database, *, boot_id: str = "") -> None:
+        """Wire up; no effect before :meth:`start`. Needs a running loop.
+
+        Arguments:
+            boot_id: which boot this is; empty: asked of the kernel.
+        """
+        parts = self._parts = Parts(settings, db, boot=boot_id)
+        self._library = Library(parts)
+        self._signaller = Signaller(parts)
+        self._remover = Remover(parts, self._signaller)
+        self._creator = Creator(parts, self._library)
+        self._runs = Runs(parts, self._exited)
+        self._joiner = Joiner(parts)
+        self._starter = Starter(parts, self._runs, self._joiner)
+        self._streams = Streams(parts)
+        self._execs = Execs(parts)
+        self._pods = Pods(parts, self._signaller, self._remover)
+        parts.auto_remove = self._remover.begin
+
+    # life ------------------------------------------------------------------------------
+
+    def journal(self, connection: sqlite3.Connection, change: Change) -> None:
+        """The images' journal: writes the event of a change in its transaction."""
+        self._library.journal(connection, change)
+
+    async def start(
+        self, *, images: ImageService, snapshots: Snapshotter, networks: NetworkService
+    ) -> None:
+        """Recover what an earlier daemon left, then start the launcher."""
+        parts = self._parts
+        parts.images, parts.snapshots, parts.networks = images, snapshots, networks
+        for name in ("run", "pods", "podfiles", "netns", "rootfs"):
+            os.makedirs(f"{parts.settings.state}/{name}", mode=0o711, exist_ok=True)
+        os.makedirs(f"{parts.settings.root}/containers", mode=0o711, exist_ok=True)
+        recovery = Recovery(
+            parts,
+            creator=self._creator,
+            runs=self._runs,
+            signaller=self._signaller,
+            remover=self._remover,
+            execs=self._execs,
+            pods=self._pods,
+        )
+        await recovery.run()
+        group = parts.settings.monitors_cgroup
+        await parts.groups.run(groups.prepare_monitor_group, group, deadline=10.0)
+        parts.launcher.start()
+        await parts.launcher.ready()
+        parts.netns.fill()
+
+    async def close(self) -> None:
+        """A clean stop: operations under way get a moment, containers go on."""
+        parts = self._parts
+        parts.events.close()
+        await parts.netns.close()
+        await parts.operations.settle(_SETTLE)
+        await parts.launcher.stop()
+        for run in list(parts.runs.values()):
+            run.monitor.close()
+        for monitor in list(parts.pod_monitors.values()):
+            monitor.close()
+        for path in (parts.settings.monitors_cgroup, f"/{parts.settings.prefix}"):
+            await parts.groups.run(groups.remove_group_if_empty, path, deadline=10.0)
+        for pool in (parts.files, parts.paths, parts.groups):
+            pool.close()
+
+    def _exited(self, container_id: str) -> None:
+        record = self._parts.view.containers.get(container_id)
+        if record is not None and record.config.auto_remove:
+            self._remover.begin(container_id)
+
+    # containers ------------------------------------------------------------------------
+
+    async def create_container(
+        self,
+        tenant: Tenant,
+        config: ContainerConfig,
+        *,
+        name: str = "",
+        pod_id: str = "",
+        attempt: int = 0,
+        origin: dict[str, Any] | None = None,
+    ) -> Container:
+        return await self._creator.create(
+            tenant, config, name=name, pod_id=pod_id, attempt=attempt, origin=origin
+        )
+
+    async def start_container(self, tenant: Tenant, ref: str) -> Container:
+        return await self._starter.start(tenant, ref)
+
+    async def stop_container(
+        self, tenant: Tenant, ref: str, *, timeout: float | None = None, signal: str = ""
+    ) -> Container:
+        return await self._signaller.stop(tenant, ref, timeout=timeout, signal=signal)
+
+    async def kill_container(self, tenant: Tenant, ref: str, *, signal: str = "KILL") -> None:
+        await self._signaller.kill(tenant, ref, signal=signal)
+
+    async def wait_container(
+        self, tenant: Tenant, ref: str, *, condition: WaitCondition = "not-running"
+    ) -> ExitStatus:
+        status: ExitStatus = await self.exit_waiter(tenant, ref, condition=condition)()
+        return status
+
+    def exit_waiter(
+        self, tenant: Tenant, ref: str, *, condition: WaitCondition = "not-running"
+    ) -> Callable[[], Any]:
+        record = self._parts.view.container(tenant, ref)
+        return self._parts.waiters.subscribe(record, condition)
+
+    async def remove_container(
+        self, tenant: Tenant, ref: str, *, force: bool = False, volumes: bool = False
+    ) -> None:
+        await self._remover.remove(tenant, ref, force=force)
+
+    async def pause_container(self, tenant: Tenant, ref: str) -> None:
+        await self._signaller.pause(tenant, ref)
+
+    async def unpause_container(self, tenant: Tenant, ref: str) -> None:
+        await self._signaller.unpause(tenant, ref)
+
+    def get_container(self, tenant: Tenant, ref: str) -> Container:
+        return self._parts.view.container(tenant, ref)
+
+    def list_containers(self, tenant: Tenant) -> Sequence[Container]:
+        found = [c for c in self._parts.view.containers.values() if c.tenant == tenant]
+        return sorted(found, key=lambda c: c.created_at, reverse=True)
+
+    async def resize_container(self, tenant: Tenant, ref: str, rows: int, cols: int) -> None:
+        await self._signaller.resize(tenant, ref, rows, cols)
+
+    async def attach_container(
+        self,
+        tenant: Tenant,
+        ref: str,
+        *,
+        stdin: bool = False,
+        stdout: bool = True,
+        stderr: bool = True,
+    ) -> socket.socket:
+        return await self._streams.attach(tenant, ref, stdin=stdin, stdout=stdout, stderr=stderr)
+
+    async def logs(
+        self,
+        tenant: Tenant,
+        ref: str,
+        *,
+        stdout: bool = True,
+        stderr: bool = True,
+        follow: bool = False,
+        tail: int | None = None,
+        since: int = 0,
+        until: int = 0,
+    ) -> AsyncIterator[LogLine]:
+        record = self._parts.view.container(tenant, ref)
+        if not record.log_path:
+            raise InvalidArgument("configured logging driver does not support reading")
+        run = self._parts.runs.get(record.id)
+        query = Query(
+            stdout=stdout,
+            stderr=stderr,
+            follow=follow and run is not None and states.is_running(record),
+            tail=tail,
+            since=since,
+            until=until,
+        )
+        ended = None if run is None else run.finished
+        kind = record.config.log.driver
+        async for line in read_log(self._parts.files, record.log_path, kind, query, ended):
+            yield line
+
+    async def reopen_log(self, tenant: Tenant, ref: str) -> None:
+        """Open the log's path again, after the kubelet renamed the file."""
+        record = states.require_running(self._parts.view.container(tenant, ref))
+        await self._parts.runs[record.id].monitor.call(ReopenLog())
+
+    async def update_container(self, tenant: Tenant, ref: str, changes: Any) -> Container:
+        return await self._signaller.update(tenant, ref, changes)
+
+    async def top_container(self, tenant: Tenant, ref: str) -> list[int]:
+        return await self._signaller.top(tenant, ref)
+
+    # execs -----------------------------------------------------------------------------
+
+    async def create_exec(self, tenant: Tenant, ref: str, config: ExecConfig) -> Exec:
+        return await self._execs.create(tenant, ref, config)
+
+    async def start_exec(
+        self, tenant: Tenant, exec_id: str, *, stream: bool, tty: bool | None = None
+    ) -> socket.socket | None:
+        return await self._execs.start(tenant, exec_id, stream=stream, tty=tty)
+
+    async def wait_exec(self, tenant: Tenant, exec_id: str) -> int:
+        return await self._execs.wait(tenant, exec_id)
+
+    def get_exec(self, tenant: Tenant, exec_id: str) -> Exec:
+        return self._parts.view.exec(tenant, exec_id)
+
+    def list_execs(self, tenant: Tenant, ref: str) -> Sequence[Exec]:
+        return self._parts.view.execs_of(self._parts.view.container(tenant, ref).id)
+
+    async def resize_exec(self, tenant: Tenant, exec_id: str, rows: int, cols: int) -> None:
+        await self._execs.resize(tenant, exec_id, rows, cols)
+
+    # pods ------------------------------------------------------------------------------
+
+    async def run_pod(self, tenant: Tenant, config: PodConfig) -> Pod:
+        return await self._pods.run(tenant, config)
+
+    async def stop_pod(self, tenant: Tenant, pod_id: str) -> None:
+        await self._pods.stop(tenant, pod_id)
+
+    async def remove_pod(self, tenant: Tenant, pod_id: str) -> None:
+        await self._pods.remove(tenant, pod_id)
+
+    def get_pod(self, tenant: Tenant, pod_id: str) -> Pod:
+        return self._parts.view.pod(tenant, pod_id)
+
+    def list_pods(self, tenant: Tenant) -> Sequence[Pod]:
+        return [pod for pod in self._parts.view.pods.values() if pod.tenant == tenant]
+
+    # images ----------------------------------------------------------------------------
+
+    async def pull_image(
+        self,
+        tenant: Tenant,
+        ref: str,
+        *,
+        platform: str = "",
+        auth: Auth | None = None,
+        progress: ProgressSink | None = None,
+    ) -> Image:
+        return await self._library.pull(
+            tenant, ref, platform=platform, auth=auth, progress=progress
+        )
+
+    async def image_from_host(
+        self, tenant: Tenant, tag: str, programs: Sequence[str], *, cmd: Sequence[str] = ()
+    ) -> Image:
+        return await self._library.from_host(tenant, tag, programs, cmd)
+
+    async def ensure_hello(self, tenant: Tenant) -> Image:
+        return await self._library.ensure_hello(tenant)
+
+    def get_image(self, tenant: Tenant, ref: str) -> Image:
+        return self._library.get(tenant, ref)
+
+    def list_images(self, tenant: Tenant) -> Sequence[Image]:
+        return self._library.all(tenant)
+
+    async def remove_image(self, tenant: Tenant, ref: str, *, force: bool = False) -> list[Event]:
+        return await self._library.remove(tenant, ref, force=force)
+
+    # the rest --------------------------------------------------------------------------
+
+    def events(
+        self,
+        tenant: Tenant | None,
+        *,
+        since: int | None = None,
+        until: int | None = None,
+        from_seq: int | None = None,
+    ) -> AsyncIterator[Event]:
+        return self._parts.events.follow(tenant, since=since, until=until, from_seq=from_seq)
+
+    def info(self) -> dict[str, Any]:
+        return facts.info(self._parts)
+
+    async def network_status(self) -> Any:
+        """Whether pods can get a network now (``networks.types.PodNetworkStatus``)."""
+        return await self._parts.networks.pod_status()

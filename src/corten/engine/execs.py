@@ -1,0 +1,199 @@
+"""Additional processes in a running container."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import msgspec
+
+from corten.engine import ids, states
+from corten.engine.door import Tx
+from corten.engine.parts import Parts
+from corten.engine.runs import Run
+from corten.engine.specgen import capabilities, exec_process
+from corten.engine.specgen.build import hostname as hostname_of
+from corten.engine.types import Container, Event, Exec, ExecConfig, Security, Tenant
+from corten.errors import (
+    CortenError,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ProgramNotExecutable,
+    ProgramNotFound,
+)
+from corten.launch.messages import Exec as ExecRequest
+from corten.launch.messages import ExecStarted, Exit, Resize, read
+
+_replace = msgspec.structs.replace
+_KEPT = 64  # ended execs that a container keeps
+
+
+class Execs:
+    """Creates, starts and watches execs."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._waiting: dict[str, list[asyncio.Future[int]]] = {}
+        parts.sink.exec_exited = self._exited
+        parts.door.listen(self._published)
+
+    async def create(self, tenant: Tenant, ref: str, config: ExecConfig) -> Exec:
+        """See ``contract.Engine.create_exec``."""
+        record = self._parts.view.container(tenant, ref)
+        if not config.args:
+            raise InvalidArgument("No exec command specified")
+        self._run_of(record)
+        made = Exec(id=ids.new_id(self._parts.view.execs), container_id=record.id, config=config)
+
+        def step(tx: Tx) -> Exec:
+            tx.container(record.id)
+            tx.put_exec(made)
+            tx.forget_execs(record.id, _KEPT)
+            command = " ".join(config.args)
+            tx.container_event(record, f"exec_create: {command}", execID=made.id)
+            return made
+
+        return await self._parts.door.commit(step)
+
+    async def start(
+        self, tenant: Tenant, exec_id: str, *, stream: bool, tty: bool | None
+    ) -> socket.socket | None:
+        """See ``contract.Engine.start_exec``."""
+        found = self._parts.view.exec(tenant, exec_id)
+        if found.started:
+            raise FailedPrecondition(f"exec {exec_id} has been started already")
+        if tty is not None and tty != found.config.tty:
+            found = _replace(found, config=_replace(found.config, tty=tty))
+        key = ("exec", exec_id, ids.new_id())
+        return await self._parts.operations.run(key, lambda: self._start(tenant, found, stream))
+
+    async def _start(self, tenant: Tenant, found: Exec, stream: bool) -> socket.socket | None:
+        record = self._parts.view.container(tenant, found.container_id)
+        run = self._run_of(record)
+        await self._parts.door.commit(lambda tx: _claim(tx, found))
+        request = self._request(record, found, stream)
+        try:
+            reply = await run.monitor.call_fds(request)
+        except CortenError as error:
+            await self._failed(found, error)
+            raise
+        pid = read(ExecStarted, reply.result()).pid
+
+        def step(tx: Tx) -> None:
+            now = tx.exec(found.id)
+            if now is not None and now.exit_code is None:  # else the end was faster
+                tx.put_exec(_replace(now, running=True, pid=pid))
+            command = " ".join(found.config.args)
+            tx.container_event(record, f"exec_start: {command}", execID=found.id)
+
+        await self._parts.door.commit(step)
+        fd = reply.fds.pop("stream", -1)
+        return socket.socket(fileno=fd) if fd >= 0 else None
+
+    def _request(self, record: Container, found: Exec, stream: bool) -> ExecRequest:
+        config, host = found.config, self._parts.host
+        security = record.config.security
+        if config.privileged:
+            security = Security(privileged=True)
+        process = exec_process(
+            config,
+            record.config,
+            hostname=hostname_of(record, host.hostname),
+            capabilities=capabilities.granted(security, host.capabilities),
+        )
+        return ExecRequest(
+            exec_id=found.id,
+            process=process,
+            tty=config.tty,
+            stdin=config.attach_stdin and stream,
+            stdout=config.attach_stdout,
+            stderr=config.attach_stderr,
+            attach=stream,
+            console_size=config.console_size or (0, 0),
+        )
+
+    async def _failed(self, found: Exec, error: CortenError) -> None:
+        code = 126
+        if isinstance(error, ProgramNotFound):
+            code = 127
+        elif not isinstance(error, ProgramNotExecutable):
+            code = 128
+
+        def step(tx: Tx) -> None:
+            now = tx.exec(found.id)
+            if now is not None:
+                tx.put_exec(_replace(now, running=False, exit_code=code))
+
+        await self._parts.door.commit(step)
+
+    async def wait(self, tenant: Tenant, exec_id: str) -> int:
+        """See ``contract.Engine.wait_exec``."""
+        found = self._parts.view.exec(tenant, exec_id)
+        if found.exit_code is not None:
+            return found.exit_code
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(exec_id, []).append(future)
+        return await future
+
+    async def resize(self, tenant: Tenant, exec_id: str, rows: int, cols: int) -> None:
+        """See ``contract.Engine.resize_exec``."""
+        found = self._parts.view.exec(tenant, exec_id)
+        run = self._run_of(self._parts.view.containers[found.container_id])
+        await run.monitor.call(Resize(rows=rows, columns=cols, exec_id=exec_id))
+
+    def _run_of(self, record: Container) -> Run:
+        if record.state.status == "paused":
+            raise FailedPrecondition(
+                f"Container {record.name} is paused, unpause the container before exec"
+            )
+        run = self._parts.runs.get(record.id)
+        if run is None or not states.is_running(record):
+            raise FailedPrecondition(f"container {record.id} is not running")
+        return run
+
+    def _exited(self, container_id: str, exit_: Exit) -> None:
+        self._parts.operations.background(
+            self.record_exit(container_id, exit_.exec_id, exit_.code),
+            f"exec-exit-{exit_.exec_id[:12]}",
+        )
+
+    async def record_exit(self, container_id: str, exec_id: str, code: int) -> None:
+        """Record an exec's end, once."""
+
+        def step(tx: Tx) -> None:
+            now = tx.exec(exec_id)
+            if now is None or now.exit_code is not None:
+                return
+            tx.put_exec(_replace(now, started=True, running=False, pid=0, exit_code=code))
+            tx.container_event(
+                tx.container(container_id), "exec_die", execID=exec_id, exitCode=str(code)
+            )
+
+        try:
+            await self._parts.door.commit(step)
+        except NotFound:
+            return
+
+    def _published(self, _events: list[Event]) -> None:
+        for exec_id in list(self._waiting):
+            record = self._parts.view.execs.get(exec_id)
+            if record is not None and record.exit_code is None:
+                continue
+            for future in self._waiting.pop(exec_id):
+                if future.done():
+                    continue
+                if record is None:
+                    future.set_exception(NotFound(f"No such exec instance: {exec_id}"))
+                else:
+                    future.set_result(record.exit_code or 0)
+
+
+def _claim(tx: Tx, found: Exec) -> None:
+    """An exec is started once."""
+    now = tx.exec(found.id)
+    if now is None:
+        raise NotFound(f"No such exec instance: {found.id}")
+    if now.started:
+        raise FailedPrecondition(f"exec {found.id} has been started already")
+    tx.put_exec(_replace(now, config=found.config, started=True))

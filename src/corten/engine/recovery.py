@@ -1,0 +1,220 @@
+"""The start of a daemon: everything that runs is found again, and every operation that an
+earlier daemon had begun is finished or undone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable
+
+import msgspec
+
+from corten.engine import oldlauncher, states, tables
+from corten.engine.boot import wall_ns
+from corten.engine.creating import Creator
+from corten.engine.door import Tx
+from corten.engine.execs import Execs
+from corten.engine.monitors import Monitor
+from corten.engine.networking import endpoints_of
+from corten.engine.parts import Parts
+from corten.engine.podding import Pods
+from corten.engine.recoverpods import PodRecovery
+from corten.engine.removing import Remover
+from corten.engine.runs import Outcome, Run, Runs, outcome_of_state, record_exit
+from corten.engine.stopping import Signaller
+from corten.engine.sweeping import Sweeper
+from corten.engine.tables import Intent
+from corten.engine.types import Container
+from corten.errors import CortenError, NotFound, Unavailable
+from corten.launch import client, orphan
+from corten.launch.messages import Delete, MonitorState
+
+_log = logging.getLogger(__name__)
+_BURY = 60.0
+_CONNECT = 15.0  # seconds for a monitor that is being made to listen
+_LOST_IN_REBOOT = 255  # Docker's and containerd's code for "nobody saw the end"
+
+
+class Recovery:
+    """Runs once, before any face listens."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        creator: Creator,
+        runs: Runs,
+        signaller: Signaller,
+        remover: Remover,
+        execs: Execs,
+        pods: Pods,
+    ) -> None:
+        self._parts = parts
+        self._creator = creator
+        self._runs = runs
+        self._signaller = signaller
+        self._remover = remover
+        self._execs = execs
+        self._pods = PodRecovery(parts, pods)
+        self._sweeper = Sweeper(parts)
+
+    async def run(self) -> None:
+        """Everything, in order."""
+        parts = self._parts
+        state_dir = parts.settings.state
+        await parts.groups.run(oldlauncher.await_end, state_dir, deadline=30.0)
+        containers = list(parts.db.read(lambda c: list(tables.all_containers(c))))
+        pods = list(parts.db.read(lambda c: list(tables.all_pods(c))))
+        parts.view.load(
+            [record for record, ready in containers if ready],
+            [record for record, ready in pods if ready],
+            parts.db.read(lambda c: list(tables.all_execs(c))),
+        )
+        intents = parts.db.read(tables.all_intents)
+        starts = {i.object_id for i in intents if i.kind == "start"}
+        live = {r.id for r, _ in containers if self._is_live(parts.settings.run_dir(r.id))}
+        live |= {p.id for p, _ in pods if self._is_live(parts.settings.pod_dir(p.id))}
+        await parts.networks.recover(live)
+        await self._pods.reconnect([record for record, ready in pods if ready])
+        for record, ready in containers:
+            if ready:
+                await self._guarded(self._container(record, record.id in starts), record.id)
+        for intent in intents:
+            await self._guarded(self._finish(intent, containers), intent.object_id)
+        await self._sweeper.run(
+            {record.id for record, _ in containers}, {record.id for record, _ in pods}
+        )
+        for record in list(parts.view.containers.values()):
+            self._tidy(record)
+
+    def _is_live(self, run_dir: str) -> bool:
+        return client.is_locked(run_dir)
+
+    async def _guarded(self, work: Awaitable[None], object_id: str) -> None:
+        """One object that can't be recovered must not keep the others from it."""
+        try:
+            await work
+        except CortenError as error:
+            _log.error("recovery of %s: %s", object_id[:12], error)
+
+    def _tidy(self, record: Container) -> None:
+        """What an exit would have begun, had anybody been there."""
+        ended = record.state.finished_at or record.state.error
+        if record.config.auto_remove and not states.is_running(record) and ended:
+            self._remover.begin(record.id)
+
+    # containers ------------------------------------------------------------------------
+
+    async def _container(self, record: Container, starting: bool) -> None:
+        run_dir = self._parts.settings.run_dir(record.id)
+        if states.is_running(record) and record.state.boot_id != self._parts.boot_id:
+            await self._rebooted(record)
+        elif self._is_live(run_dir):
+            await self._reconnect(record, run_dir)
+        elif states.is_running(record) or starting:
+            await self._gone(record, run_dir)
+
+    async def _rebooted(self, record: Container) -> None:
+        outcome = Outcome(code=_LOST_IN_REBOOT, finished_at=wall_ns(), reason="reboot")
+        await self._parts.door.commit(lambda tx: record_exit(tx, record.id, outcome))
+
+    async def _reconnect(self, record: Container, run_dir: str) -> None:
+        parts = self._parts
+        monitor = Monitor(record.id, run_dir, parts.sink)
+        try:
+            state = await _until_connected(monitor, run_dir)
+        except NotFound:
+            await self._gone(record, run_dir)
+            return
+        run = Run(record, monitor, networked=bool(parts.networks.attachments(record.id)))
+        self._runs.watch(run)
+        if state.status in ("creating", "created"):
+            # Its start was interrupted before the program ran: nobody waits for it any more.
+            run.started.set_result(False)
+            with contextlib.suppress(CortenError):
+                await monitor.call(Delete(force=True))
+            await run.finished.wait()
+            return
+        await parts.door.commit(lambda tx: self._seen_running(tx, record, state))
+        run.started.set_result(state.started_at > 0)
+        await self._execs_of(record, state)
+
+    def _seen_running(self, tx: Tx, record: Container, state: MonitorState) -> None:
+        """Make the record say what the monitor's state says."""
+        now = tx.container(record.id)
+        if not states.is_running(now) and state.started_at:
+            now = states.started(
+                now, pid=state.pid, started_at=state.started_at, boot_id=tx.boot_id
+            )
+            endpoints = endpoints_of(self._parts.networks, now)
+            now = tx.put_container(msgspec.structs.replace(now, endpoints=endpoints))
+            tx.container_event(now, "start")
+        wanted = "paused" if state.status == "paused" else "running"
+        if states.is_running(now) and now.state.status != wanted:
+            tx.put_container(states.with_status(now, wanted))
+
+    async def _gone(self, record: Container, run_dir: str) -> None:
+        """No monitor lives: what it left tells how the container ended."""
+        state = client.read_state(run_dir)
+        if state is not None and not (state.status == "exited" and state.cleaned):
+            state = await self._parts.groups.run(orphan.bury, run_dir, deadline=_BURY)
+        if state is not None:
+            await self._execs_of(record, state)
+
+        def step(tx: Tx) -> None:
+            if state is not None and state.started_at:
+                self._seen_running(tx, record, state)
+            record_exit(tx, record.id, outcome_of_state(state))
+
+        await self._parts.door.commit(step)
+
+    async def _execs_of(self, record: Container, state: MonitorState) -> None:
+        """Exit codes of execs that ended meanwhile; those that never ran are over, too."""
+        for one in self._parts.view.execs_of(record.id):
+            if not one.started or one.exit_code is not None:
+                continue
+            found = state.execs.get(one.id)
+            if found is None:
+                await self._execs.record_exit(record.id, one.id, 128)
+            elif found.get("status") == "exited":
+                await self._execs.record_exit(record.id, one.id, int(found.get("exit_code", 0)))
+
+    # operations ------------------------------------------------------------------------
+
+    async def _finish(self, intent: Intent, containers: list[tuple[Container, bool]]) -> None:
+        if intent.object_type == "pod":
+            await self._pods.finish(intent)
+        else:
+            record = next((r for r, _ in containers if r.id == intent.object_id), None)
+            if record is not None:
+                await self._finish_container(intent, record)
+        await self._parts.door.commit(lambda tx: tx.end(intent.number))
+
+    async def _finish_container(self, intent: Intent, record: Container) -> None:
+        if intent.kind == "create":
+            await self._creator.finish(record, intent.number)
+        elif intent.kind == "remove":
+            await self._remover.finish(record)
+        elif intent.kind == "stop":
+            data = intent.data
+            self._parts.operations.background(
+                self._signaller.finish_stop(record.id, int(data["signal"]), float(data["timeout"])),
+                f"finish-stop-{record.id[:12]}",
+            )
+        elif intent.kind == "start" and record.config.auto_remove:
+            now = self._parts.view.containers.get(record.id)
+            if now is not None and not states.is_running(now):
+                self._remover.begin(record.id)
+
+
+async def _until_connected(monitor: Monitor, run_dir: str) -> MonitorState:
+    """Connect, also to a monitor that does not listen yet. NotFound: it has ended."""
+    async with asyncio.timeout(_CONNECT):
+        while True:
+            try:
+                return await monitor.reconnect()
+            except (NotFound, Unavailable):
+                if not client.is_locked(run_dir):
+                    raise NotFound("the monitor has ended", path=run_dir) from None
+                await asyncio.sleep(0.01)

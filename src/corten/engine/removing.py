@@ -1,0 +1,86 @@
+"""Removing a container: everything of it, the record last."""
+
+from __future__ import annotations
+
+from corten.engine import states
+from corten.engine.door import Tx
+from corten.engine.parts import Parts
+from corten.engine.stopping import Signaller
+from corten.engine.trees import remove_tree
+from corten.engine.types import Container, Tenant
+from corten.errors import FailedPrecondition, NotFound
+
+_FILES = 120.0  # seconds: a log may have gigabytes
+
+
+class Remover:
+    """``remove_container``, and what is made to be removed."""
+
+    def __init__(self, parts: Parts, signaller: Signaller) -> None:
+        self._parts = parts
+        self._signaller = signaller
+
+    async def remove(self, tenant: Tenant, ref: str, *, force: bool) -> None:
+        """See ``contract.Engine.remove_container``."""
+        record = self._parts.view.container(tenant, ref)
+        if states.is_running(record) and not force:
+            raise FailedPrecondition(
+                f"You cannot remove a running container {record.id}. Stop the container before"
+                " attempting removal or force remove"
+            )
+        await self._parts.operations.run(
+            ("remove", record.id), lambda: self._remove(record.id, force)
+        )
+
+    def begin(self, container_id: str) -> None:
+        """Remove a container that is made to be removed, in the background."""
+        record = self._parts.view.containers.get(container_id)
+        if record is not None:
+            self._parts.operations.background(
+                self._quietly(record), f"auto-remove-{container_id[:12]}"
+            )
+
+    async def _quietly(self, record: Container) -> None:
+        try:
+            await self.remove(record.tenant, record.id, force=False)
+        except NotFound:  # somebody else was faster
+            return
+
+    async def _remove(self, container_id: str, force: bool) -> None:
+        parts = self._parts
+        if force and container_id in parts.runs:
+            await self._kill(container_id)
+        async with parts.locks.hold(("container", container_id)):
+            record = parts.view.containers.get(container_id)
+            if record is None:
+                raise NotFound(f"No such container: {container_id}")
+            if states.is_running(record):
+                raise FailedPrecondition(f"container {container_id} was started meanwhile")
+            run = parts.runs.get(container_id)
+            if run is not None:
+                await run.finished.wait()
+            durable = not record.config.auto_remove
+            await parts.door.commit(
+                lambda tx: tx.begin("remove", "container", container_id, record.tenant),
+                durable=durable,
+            )
+            await self.finish(record)
+
+    async def _kill(self, container_id: str) -> None:
+        # A stop with no patience: the same steps, the same errors.
+        await self._signaller.finish_stop(container_id, 9, 0)
+
+    async def finish(self, record: Container) -> None:
+        """The rest of a removal whose intent is written; idempotent."""
+        parts = self._parts
+        for _request, end in parts.attaching.pop(record.id, ()):
+            end.close()
+        await parts.snapshots.remove(record.id)
+        directory = parts.settings.container_dir(record.id)
+        await parts.files.run(remove_tree, directory, deadline=_FILES)
+
+        def step(tx: Tx) -> None:
+            tx.drop_container(record.id)
+            tx.container_event(record, "destroy")
+
+        await parts.door.commit(step)

@@ -1,0 +1,218 @@
+"""Signals to a container: stop, kill, pause, limits, terminal size."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from corten.engine import states
+from corten.engine.door import Tx
+from corten.engine.parts import Parts
+from corten.engine.runs import Run
+from corten.engine.specgen.resources import linux_resources
+from corten.engine.specgen.signals import signal_number
+from corten.engine.types import Container, Resources, Tenant
+from corten.errors import FailedPrecondition, InvalidArgument, NotFound, NotModified
+from corten.launch import groups
+from corten.launch.messages import Kill, Message, Pause, Resize, Resume, Update
+
+_KILL = 9
+_DEFAULT_TIMEOUT = 10.0  # seconds; Docker's
+_AFTER_KILL = 30.0  # seconds for SIGKILL to work; a process in the kernel may take longer
+
+
+class Signaller:
+    """What is done to a container that runs."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    # stop ------------------------------------------------------------------------------
+
+    async def stop(
+        self, tenant: Tenant, ref: str, *, timeout: float | None, signal: str
+    ) -> Container:
+        """See ``contract.Engine.stop_container``."""
+        record = self._parts.view.container(tenant, ref)
+        wanted = signal or record.config.stop_signal or "TERM"
+        number = signal_number(wanted)
+        if timeout is None:
+            given = record.config.stop_timeout
+            timeout = _DEFAULT_TIMEOUT if given is None else float(given)
+        seconds = timeout
+        # A stop that is less patient than the one under way is an operation of its own.
+        key = ("stop", record.id, str(number), str(seconds))
+        return await self._parts.operations.run(key, lambda: self._stop(record.id, number, seconds))
+
+    async def _stop(self, container_id: str, number: int, timeout: float) -> Container:
+        record = self._record(container_id)
+        if not states.is_running(record):
+            raise NotModified(f"container {container_id} does not run")
+        intent = await self._parts.door.commit(
+            lambda tx: tx.begin(
+                "stop", "container", container_id, record.tenant, signal=number, timeout=timeout
+            )
+        )
+        await self.finish_stop(container_id, number, timeout)
+
+        def ended(tx: Tx) -> Container:
+            tx.end(intent)
+            now = tx.container(container_id)
+            tx.container_event(now, "stop")
+            return now
+
+        try:
+            return await self._parts.door.commit(ended)
+        except NotFound:  # made to be removed with its end, and gone already
+            return record
+
+    async def finish_stop(self, container_id: str, number: int, timeout: float) -> None:
+        """Signal, wait, kill; also the rest of a stop that a crash interrupted."""
+        run = self._parts.runs.get(container_id)
+        if run is None:
+            return
+        await self._signal(run, number)
+        try:
+            async with asyncio.timeout(None if timeout < 0 else timeout):
+                await run.finished.wait()
+            return
+        except TimeoutError:
+            pass
+        await self._signal(run, _KILL)
+        try:
+            async with asyncio.timeout(_AFTER_KILL):
+                await run.finished.wait()
+        except TimeoutError:
+            raise FailedPrecondition(
+                f"container {container_id} does not end after SIGKILL",
+                hint="a process of it is stuck in the kernel",
+            ) from None
+
+    async def _signal(self, run: Run, number: int) -> None:
+        """Send and record; one that has ended meanwhile is what was wanted."""
+        try:
+            await self._send(run, number)
+        except NotFound:
+            return
+
+    # kill ------------------------------------------------------------------------------
+
+    async def kill(self, tenant: Tenant, ref: str, *, signal: str) -> None:
+        """See ``contract.Engine.kill_container``."""
+        number = signal_number(signal or "KILL")
+        run = self._running(tenant, ref, "kill container")
+        try:
+            await self._send(run, number)
+        except NotFound:
+            raise FailedPrecondition(
+                f"Cannot kill container: {ref}: Container {run.container_id} is not running"
+            ) from None
+        if number == _KILL:
+            await run.finished.wait()
+
+    async def _send(self, run: Run, number: int) -> None:
+        await run.monitor.call(Kill(signal=number))
+
+        def step(tx: Tx) -> None:
+            tx.container_event(tx.container(run.container_id), "kill", signal=str(number))
+
+        try:
+            await self._parts.door.commit(step)
+        except NotFound:
+            return
+
+    # pause -----------------------------------------------------------------------------
+
+    async def pause(self, tenant: Tenant, ref: str) -> None:
+        """See ``contract.Engine.pause_container``."""
+        await self._freeze(tenant, ref, Pause(), "running", "paused", "pause")
+
+    async def unpause(self, tenant: Tenant, ref: str) -> None:
+        """See ``contract.Engine.unpause_container``."""
+        await self._freeze(tenant, ref, Resume(), "paused", "running", "unpause")
+
+    async def _freeze(
+        self, tenant: Tenant, ref: str, request: Message, before: str, after: str, action: str
+    ) -> None:
+        run = self._running(tenant, ref, f"{action} container")
+        container_id = run.container_id
+        async with self._parts.locks.hold(("container", container_id)):
+            record = self._record(container_id)
+            if record.state.status == after:
+                raise FailedPrecondition(f"Container {container_id} is already {after}")
+            if record.state.status != before:
+                raise FailedPrecondition(f"Container {container_id} is not {before}")
+            await run.monitor.call(request)
+
+            def step(tx: Tx) -> None:
+                now = tx.container(container_id)
+                if states.is_running(now):
+                    tx.container_event(tx.put_container(states.with_status(now, after)), action)
+
+            await self._parts.door.commit(step)
+
+    # the rest --------------------------------------------------------------------------
+
+    async def resize(self, tenant: Tenant, ref: str, rows: int, cols: int) -> None:
+        """See ``contract.Engine.resize_container``."""
+        run = self._running(tenant, ref, "resize container")
+        await run.monitor.call(Resize(rows=rows, columns=cols))
+
+    async def top(self, tenant: Tenant, ref: str) -> list[int]:
+        """See ``contract.Engine.top_container``."""
+        record = states.require_running(self._parts.view.container(tenant, ref))
+        path = self._parts.settings.container_cgroup(record.id, record.config.cgroup_parent)
+        return await self._parts.groups.run(groups.group_pids, path, deadline=10.0)
+
+    async def update(self, tenant: Tenant, ref: str, changes: Any) -> Container:
+        """New limits, and what else may change of a container that exists.
+
+        Arguments:
+            changes: a ``Resources`` whose set fields replace the old ones.
+        """
+        if not isinstance(changes, Resources):
+            raise InvalidArgument("only resources can be updated")
+        record = self._parts.view.container(tenant, ref)
+        async with self._parts.locks.hold(("container", record.id)):
+            record = self._record(record.id)
+            resources = _merged(record.config.resources, changes)
+            swap = self._parts.host.swap_accounting
+            document = linux_resources(resources, swap_accounting=swap)
+            run = self._parts.runs.get(record.id)
+            if run is not None and states.is_running(record):
+                await run.monitor.call(Update(resources=document))
+
+            def step(tx: Tx) -> Container:
+                now = tx.container(record.id)
+                config = msgspec.structs.replace(now.config, resources=resources)
+                changed = tx.put_container(msgspec.structs.replace(now, config=config))
+                tx.container_event(changed, "update")
+                return changed
+
+            return await self._parts.door.commit(step, durable=True)
+
+    def _record(self, container_id: str) -> Container:
+        record = self._parts.view.containers.get(container_id)
+        if record is None:
+            raise NotFound(f"No such container: {container_id}")
+        return record
+
+    def _running(self, tenant: Tenant, ref: str, action: str) -> Run:
+        record = self._parts.view.container(tenant, ref)
+        run = self._parts.runs.get(record.id)
+        if run is None or not states.is_running(record):
+            raise FailedPrecondition(
+                f"Cannot {action}: {ref}: Container {record.id} is not running"
+            )
+        return run
+
+
+def _merged(old: Resources, changes: Resources) -> Resources:
+    given = {
+        name: value
+        for name in Resources.__struct_fields__
+        if (value := getattr(changes, name)) not in (None, "", {})
+    }
+    return msgspec.structs.replace(old, **given)
