@@ -130,7 +130,17 @@ def test_thin_client_loads_only_what_is_listed() -> None:
     bare = loaded_by("pass")
     ours = {m for m in loaded_by(HOT["thin client"]) - bare if m.startswith("corten")}
     others = loaded_by(HOT["thin client"]) - bare - ours
-    assert others <= {"_socket", "select", "fcntl", "termios", "tty", "_struct", "errno", "_signal"}
+    assert others <= {
+        "__future__",
+        "_socket",
+        "select",
+        "fcntl",
+        "termios",
+        "tty",
+        "_struct",
+        "errno",
+        "_signal",
+    }
     assert ours <= {"corten", "corten.cli", "corten.cli.thin"} | {
         f"corten.cli.thin_{part}" for part in ("terminal", "start", "streams")
     }
