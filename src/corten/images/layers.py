@@ -15,7 +15,7 @@ from typing import Any
 from corten.errors import CortenError, DataLoss
 from corten.images.content import Content, Ingest
 from corten.images.settings import Settings
-from corten.images.shared import Shared, all_or_none
+from corten.images.shared import Locks, Shared, all_or_none
 from corten.images.types import Progress, ProgressSink
 from corten.images.unpack import finish
 from corten.images.unpack.client import Limits, Unpacked, Worker
@@ -62,6 +62,7 @@ class Layers:
         self._snapshotter = snapshotter
         self._settings = settings
         self._jobs: Shared[None] = Shared()
+        self._fetching = Locks()
         self._downloads = asyncio.Semaphore(settings.parallel_downloads)
         self._workers = asyncio.Semaphore(settings.parallel_unpacks or len(os.sched_getaffinity(0)))
 
@@ -144,10 +145,14 @@ class Layers:
     async def _unpack(
         self, layer: Wanted, stage: str, fetch: Fetch | None, report: ProgressSink
     ) -> Unpacked:
-        here = await self._content.size(layer.descriptor.digest)
-        if fetch is None or here == layer.descriptor.size:
-            return await self._unpack_blob(layer, stage, report)
+        digest = layer.descriptor.digest
         async with AsyncExitStack() as stack:
+            # The same blob twice (an empty layer, another image) is fetched once.
+            await stack.enter_async_context(self._fetching.hold(str(digest)))
+            here = await self._content.size(digest)
+            if fetch is None or here == layer.descriptor.size:
+                await stack.aclose()
+                return await self._unpack_blob(layer, stage, report)
             ingest = await stack.enter_async_context(await self._content.ingest(layer.descriptor))
             worker: Worker | None = None
             async with self._downloads:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 
-from corten.errors import DataLoss
+from corten.errors import DataLoss, NotFound
 from corten.images import catalog
 from corten.images.catalog import Catalog, ManifestRow, Stored
 from corten.images.content import Content
@@ -44,6 +44,13 @@ class Registrar:
         if self._journal is not None:
             for change in changes:
                 self._journal(conn, change)
+
+    def current(self, tenant: str, name: Reference) -> str:
+        """The id of the image that a name means now; ``""`` for none."""
+        try:
+            return self._catalog.get(tenant, str(name)).id
+        except NotFound:
+            return ""
 
     async def register(
         self,

@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import Collection, Sequence
 
-from corten.errors import CortenError, InvalidArgument, NotFound, Unimplemented
+from corten.errors import CortenError, InvalidArgument, NotFound
 from corten.images import catalog
 from corten.images.catalog import Catalog
 from corten.images.content import Content
@@ -14,6 +14,7 @@ from corten.images.host import closure, hello
 from corten.images.layers import Layers, wanted
 from corten.images.leases import Leases
 from corten.images.local import LocalImages
+from corten.images.pull import Puller
 from corten.images.registrar import Journal, Registrar
 from corten.images.removal import Removal
 from corten.images.settings import Settings
@@ -55,7 +56,9 @@ class ImageService:
         self._layers = Layers(self._content, snapshotter, settings)
         self._leases = Leases(db, self._content, snapshotter, self._catalog)
         self._registrar = Registrar(db, self._content, snapshotter, self._catalog, journal)
-        self._local = LocalImages(self._content, self._layers, self._leases, self._registrar)
+        parts = (self._content, self._layers, self._leases, self._registrar)
+        self._local = LocalImages(*parts)
+        self._puller = Puller(*parts, settings)
 
     async def start(self) -> None:
         """Remove what a crash left, and unpack anew what a power loss took. Before anything
@@ -69,17 +72,15 @@ class ImageService:
     async def _repair(self, image_id: str) -> None:
         """Unpack an image's layers again; where its blobs are gone, a pull must bring them."""
 
-        def ignore(_: Progress) -> None:
-            """Nobody listens."""
-
         try:
             manifest, config = await self._registrar.documents(image_id)
-            await self._layers.ensure(wanted(manifest, config), None, ignore)
+            await self._layers.ensure(wanted(manifest, config), None, _silent)
         except CortenError:
             return  # whoever uses it is told; the others must not suffer
 
     async def close(self) -> None:
         """End what is under way; connections, workers and removals are gone when it returns."""
+        await self._puller.close()
         await self._layers.close()
         await asyncio.to_thread(self._content.close)
 
@@ -109,7 +110,7 @@ class ImageService:
             the registry refuses. Unavailable: it does not answer. DataLoss: wrong digest, damaged
             layer. ResourceExhausted: disk full.
         """
-        raise Unimplemented("pull")
+        return await self._puller.pull(tenant, ref, platform, auth, progress or _silent)
 
     async def from_host(
         self, tenant: str, tag: str, programs: Sequence[str], *, cmd: Sequence[str] = ()
@@ -193,6 +194,10 @@ class ImageService:
     async def collect(self) -> None:
         """Garbage collection: layers and blobs that no image and no lease needs."""
         await self._leases.collect()
+
+
+def _silent(_: Progress) -> None:
+    """Nobody listens."""
 
 
 def _new_name(text: str) -> Reference:

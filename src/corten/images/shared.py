@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
 from corten.images.types import Progress, ProgressSink
@@ -74,6 +75,26 @@ class Shared(Generic[T]):
         run.task = asyncio.get_running_loop().create_task(drive())
         run.task.add_done_callback(ended)
         return run
+
+
+class Locks:
+    """Locks by key, which exist while somebody wants them."""
+
+    def __init__(self) -> None:
+        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
+
+    @asynccontextmanager
+    async def hold(self, key: str) -> AsyncIterator[None]:
+        """Nobody else holds ``key`` meanwhile."""
+        lock, users = self._locks.get(key, (asyncio.Lock(), 0))
+        self._locks[key] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._locks.pop(key)
+            if users > 1:
+                self._locks[key] = (lock, users - 1)
 
 
 async def all_or_none(tasks: list[Awaitable[T]]) -> list[T]:
