@@ -197,9 +197,7 @@ class Client:
         tenant: ``docker`` or ``k8s``: whose containers and images are seen.
     """
 
-    def __init__(
-        self, path: str | Connection | None = None, *, tenant: str = "docker"
-    ) -> None:
+    def __init__(self, path: str | Connection | None = None, *, tenant: str = "docker") -> None:
         self.connection = path if isinstance(path, Connection) else Connection(path or _default())
         self.tenant = tenant
         self.containers = Containers(self)
@@ -227,10 +225,13 @@ class Client:
         for tenant in ("docker", "k8s"):
             client = Client(self.connection, tenant=tenant)
             for container in client.containers.list():
-                _ignoring_gone(lambda c=container: c.remove(force=True))
+                try:
+                    container.remove(force=True)
+                except NotFound:
+                    continue  # it had --rm
             for pod in client.pods.list():
-                _ignoring_gone(pod.stop)
-                _ignoring_gone(pod.remove)
+                pod.stop()
+                pod.remove()
 
     def events(
         self, *, since: int | None = None, until: int | None = None, all_tenants: bool = False
@@ -244,13 +245,6 @@ class Client:
         for answer in self.connection.stream("events", tenant=tenant, since=since, until=until):
             if not answer.final:
                 yield answer.value
-
-
-def _ignoring_gone(action: Callable[[], object]) -> None:
-    try:
-        action()
-    except NotFound:
-        return
 
 
 def _default() -> str:

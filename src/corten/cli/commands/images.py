@@ -1,0 +1,121 @@
+"""Commands about images."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from corten.cli import filters, inspecting, table, views
+from corten.cli.clickext import Command, Group
+from corten.cli.failures import each
+from corten.cli.names import canonical, familiar
+from corten.cli.pulling import pull as pull_image
+from corten.cli.session import Session, pass_session
+
+
+@click.command(
+    "pull",
+    cls=Command,
+    examples=("corten pull alpine", "corten pull redis:7"),
+)
+@click.option("-q", "--quiet", is_flag=True, help="Only the image's name.")
+@click.option("--platform", default="", help="Instead of this machine's: linux/arm64.")
+@click.argument("name")
+@pass_session
+def pull(session: Session, name: str, quiet: bool, platform: str) -> None:
+    """Fetch an image from its registry."""
+    if not quiet and ":" not in name.rsplit("/", 1)[-1] and "@" not in name:
+        print("Using default tag: latest")
+    pull_image(session, name, platform=platform, quiet=quiet, out=sys.stdout)
+    print(canonical(name))
+
+
+@click.command(
+    "images", cls=Command,
+    examples=("corten images", "corten images --digests alpine", "corten images -q"),
+)  # fmt: skip
+@click.option("-a", "--all", "everything", is_flag=True, hidden=True)
+@click.option("-q", "--quiet", is_flag=True, help="Only ids.")
+@click.option("--digests", is_flag=True, help="Show digests.")
+@click.option("--no-trunc", is_flag=True, help="Do not shorten.")
+@click.option("-f", "--filter", "conditions", multiple=True, help="KEY=VALUE.")
+@click.option("--format", "layout", default="", help="A Go template, 'table …', or json.")
+@click.argument("reference", required=False)
+@pass_session
+def images(
+    session: Session, reference: str | None, everything: bool, quiet: bool, digests: bool,
+    no_trunc: bool, conditions: tuple[str, ...], layout: str,
+) -> None:  # fmt: skip
+    """List images."""
+    wanted = filters.parse(conditions, filters.IMAGES)
+    if reference:
+        wanted.setdefault("reference", []).append(reference)
+    records = [image.attrs for image in session.client.images.list()]
+    found = filters.select(records, wanted, filters.IMAGES)
+    found.sort(key=lambda record: record.get("created_at", 0), reverse=True)
+    rows: list[dict[str, Any]] = []
+    for record in found:
+        rows += views.images(record, full=no_trunc)
+    if quiet:
+        print("".join(f"{one}\n" for one in dict.fromkeys(row["ID"] for row in rows)), end="")
+        return
+    default = views.DIGESTS_TABLE if digests else views.IMAGES_TABLE
+    print(table.listing(rows, layout, default, views.IMAGES_HEADERS), end="")
+
+
+@click.command("rmi", cls=Command, examples=("corten rmi alpine:3.20",))
+@click.option("-f", "--force", is_flag=True, help="Also if containers use it.")
+@click.argument("names", nargs=-1, required=True, metavar="IMAGE...")
+@pass_session
+def rmi(session: Session, names: tuple[str, ...], force: bool) -> None:
+    """Remove images: names, and what no name keeps."""
+
+    def one(name: str) -> None:
+        for event in session.client.images.remove(name, force=force):
+            word = "Untagged" if event["action"] == "untag" else "Deleted"
+            shown = event.get("attributes", {}).get("name", "") or event["id"]
+            print(f"{word}: {familiar(shown) if word == 'Untagged' else event['id']}")
+
+    each(names, one)
+
+
+@click.command("inspect", cls=Command, examples=("corten image inspect alpine",))
+@click.option("-f", "--format", "layout", default="", help="A Go template.")
+@click.argument("names", nargs=-1, required=True, metavar="IMAGE...")
+@pass_session
+def inspect(session: Session, names: tuple[str, ...], layout: str) -> None:
+    """Everything about images, as JSON."""
+    found = [inspecting.image(session.client.images.get(name).attrs) for name in names]
+    print(table.render_each(found, layout), end="")
+
+
+@click.command(
+    "from-host", cls=Command, interspersed=False,
+    examples=(
+        "corten image from-host --tag tools /bin/sh /usr/bin/strace",
+        "corten image from-host --tag web --cmd /usr/sbin/nginx /usr/sbin/nginx",
+    ),
+)  # fmt: skip
+@click.option("-t", "--tag", required=True, help="Name of the image.")
+@click.option("--cmd", multiple=True, help="The command, one word each.")
+@click.argument("programs", nargs=-1, required=True, metavar="PROGRAM...")
+@pass_session
+def from_host(session: Session, tag: str, cmd: tuple[str, ...], programs: tuple[str, ...]) -> None:
+    """Make an image from programs of this machine and the libraries they load."""
+    print(session.client.images.from_host(tag, programs, cmd).id)
+
+
+TOP_LEVEL: list[click.Command] = [pull, images, rmi]
+group = Group(
+    "image",
+    commands=[
+        Command("ls", callback=images.callback, params=images.params, help=images.help),
+        pull,
+        Command("rm", callback=rmi.callback, params=rmi.params, help=rmi.help),
+        inspect,
+        from_host,
+    ],
+    help="Manage images.",
+)

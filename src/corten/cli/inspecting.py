@@ -1,0 +1,235 @@
+"""``inspect``: records in the shape that docker's users know, for ``--format`` above all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from corten.cli.human import rfc3339
+from corten.cli.names import familiar
+
+Record = Mapping[str, Any]
+_ALIVE = ("running", "paused", "restarting")
+
+
+def container(record: Record, image: Record) -> dict[str, Any]:
+    """A container.
+
+    Arguments:
+        image: its image's record, ``{}`` if that is gone.
+    """
+    return {
+        "Id": record["id"],
+        "Tenant": record["tenant"],
+        "Created": rfc3339(record["created_at"]),
+        "Path": record.get("path", ""),
+        "Args": list(record.get("args", ())),
+        "State": _state(record.get("state", {})),
+        "Image": record["image_id"],
+        "ResolvConfPath": record.get("resolv_path", ""),
+        "HostnamePath": record.get("hostname_path", ""),
+        "HostsPath": record.get("hosts_path", ""),
+        "LogPath": record.get("log_path", ""),
+        "Name": f"/{record['name']}",
+        "RestartCount": record.get("restart_count", 0),
+        "Driver": record.get("snapshotter", ""),
+        "Platform": "linux",
+        "PodId": record.get("pod_id", ""),
+        "HostConfig": _host_config(record["config"]),
+        "Mounts": [_mount(entry) for entry in record["config"].get("mounts", ())],
+        "Config": _config(record["config"], image.get("config", {}).get("config", {})),
+        "NetworkSettings": _network(record),
+        "StartSteps": [
+            {"Step": step["step"], "Microseconds": step["microseconds"]}
+            for step in record.get("steps", ())
+        ],
+    }
+
+
+def _state(state: Record) -> dict[str, Any]:
+    status = state.get("status", "created")
+    alive = status in _ALIVE
+    return {
+        "Status": status,
+        "Running": alive,
+        "Paused": status == "paused",
+        "Restarting": status == "restarting",
+        "OOMKilled": state.get("oom_killed", False),
+        "Dead": status == "dead",
+        "Pid": state.get("pid", 0) if alive else 0,
+        "ExitCode": state.get("exit_code", 0),
+        "Error": state.get("error", ""),
+        "Reason": state.get("reason", ""),
+        "StartedAt": rfc3339(state.get("started_at", 0)),
+        "FinishedAt": rfc3339(state.get("finished_at", 0)),
+    }
+
+
+def _config(config: Record, image: Record) -> dict[str, Any]:
+    """What runs: the image's settings under the container's."""
+    entrypoint = config.get("entrypoint")
+    cmd = config.get("cmd")
+    if entrypoint is None:
+        entrypoint = image.get("Entrypoint")
+        cmd = image.get("Cmd") if cmd is None else cmd
+    own = {line.partition("=")[0] for line in config.get("env", ())}
+    inherited = [line for line in image.get("Env") or () if line.partition("=")[0] not in own]
+    return {
+        "Hostname": config.get("hostname", ""),
+        "Domainname": config.get("domainname", ""),
+        "User": config.get("user", "") or image.get("User", ""),
+        "Tty": config.get("tty", False),
+        "OpenStdin": config.get("open_stdin", False),
+        "StdinOnce": config.get("stdin_once", False),
+        "Env": inherited + list(config.get("env", ())),
+        "Cmd": cmd,
+        "Image": config["image"],
+        "WorkingDir": config.get("working_dir", "") or image.get("WorkingDir", ""),
+        "Entrypoint": entrypoint,
+        "Labels": {**(image.get("Labels") or {}), **config.get("labels", {})},
+        "ExposedPorts": {
+            port: {}
+            for port in (*(image.get("ExposedPorts") or {}), *config.get("exposed_ports", ()))
+        },
+        "StopSignal": config.get("stop_signal", "") or image.get("StopSignal", ""),
+    }
+
+
+_HOST_SPACES = {
+    "NetworkMode": "network", "PidMode": "pid", "IpcMode": "ipc", "UTSMode": "uts",
+    "CgroupnsMode": "cgroup", "UsernsMode": "user",
+}  # fmt: skip
+
+
+def _host_config(config: Record) -> dict[str, Any]:
+    resources, security = config.get("resources", {}), config.get("security", {})
+    spaces, log = config.get("namespaces", {}), config.get("log", {})
+    restart = config.get("restart", {})
+    return {
+        "Binds": [_bind(entry) for entry in config.get("mounts", ()) if entry["type"] == "bind"],
+        "LogConfig": {"Type": log.get("driver", "json-file"), "Config": log.get("options", {})},
+        **{key: spaces.get(name, _default(name)) for key, name in _HOST_SPACES.items()},
+        "PortBindings": _port_map(config.get("ports", ())),
+        "PublishAllPorts": config.get("publish_all", False),
+        "RestartPolicy": {
+            "Name": restart.get("name", "no"),
+            "MaximumRetryCount": restart.get("maximum_retry_count", 0),
+        },
+        "AutoRemove": config.get("auto_remove", False),
+        "Privileged": security.get("privileged", False),
+        "ReadonlyRootfs": security.get("readonly_rootfs", False),
+        "CapAdd": list(security.get("cap_add", ())),
+        "CapDrop": list(security.get("cap_drop", ())),
+        "Memory": resources.get("memory") or 0,
+        "MemorySwap": resources.get("memory_swap") or 0,
+        "MemoryReservation": resources.get("memory_reservation") or 0,
+        "NanoCpus": resources.get("nano_cpus") or 0,
+        "CpuShares": resources.get("cpu_shares") or 0,
+        "CpuPeriod": resources.get("cpu_period") or 0,
+        "CpuQuota": resources.get("cpu_quota") or 0,
+        "CpusetCpus": resources.get("cpuset_cpus", ""),
+        "PidsLimit": resources.get("pids_limit"),
+        "ShmSize": config.get("shm_size", 64 << 20),
+        "Init": config.get("init", False),
+        "Runtime": config.get("runtime", "") or "native",
+        "CgroupParent": config.get("cgroup_parent", ""),
+        "Dns": list(config.get("dns", ())),
+        "ExtraHosts": list(config.get("extra_hosts", ())),
+        "OomScoreAdj": config.get("oom_score_adj", 0),
+    }
+
+
+def _default(name: str) -> str:
+    return {"network": "default", "user": "host"}.get(name, "private")
+
+
+def _bind(entry: Record) -> str:
+    text = f"{entry.get('source', '')}:{entry['target']}"
+    return f"{text}:ro" if entry.get("read_only") else text
+
+
+def _mount(entry: Record) -> dict[str, Any]:
+    return {
+        "Type": entry["type"],
+        "Source": entry.get("source", ""),
+        "Destination": entry["target"],
+        "RW": not entry.get("read_only", False),
+        "Propagation": entry.get("propagation", "") or "rprivate",
+    }
+
+
+def _port_map(ports: Any) -> dict[str, list[dict[str, str]]]:
+    found: dict[str, list[dict[str, str]]] = {}
+    for port in ports:
+        key = f"{port['container_port']}/{port.get('protocol', 'tcp')}"
+        found.setdefault(key, []).append(
+            {"HostIp": port.get("host_ip", ""), "HostPort": str(port.get("host_port", 0))}
+        )
+    return found
+
+
+def _network(record: Record) -> dict[str, Any]:
+    ends = record.get("endpoints", ())
+    networks = {end["network"]: _endpoint(end) for end in ends}
+    first = next(iter(networks.values()), _endpoint({}))
+    names = ("IPAddress", "IPPrefixLen", "Gateway", "MacAddress", "GlobalIPv6Address")
+    return {
+        "Ports": _port_map([port for end in ends for port in end.get("ports", ())]),
+        "Networks": networks,
+        **{name: first[name] for name in names},
+    }
+
+
+def _endpoint(end: Record) -> dict[str, Any]:
+    return {
+        "NetworkID": end.get("network_id", ""),
+        "EndpointID": end.get("endpoint_id", ""),
+        "Gateway": end.get("gateway4", ""),
+        "IPAddress": end.get("ipv4", ""),
+        "IPPrefixLen": end.get("ipv4_prefix", 0),
+        "IPv6Gateway": end.get("gateway6", ""),
+        "GlobalIPv6Address": end.get("ipv6", ""),
+        "GlobalIPv6PrefixLen": end.get("ipv6_prefix", 0),
+        "MacAddress": end.get("mac_address", ""),
+    }
+
+
+def image(record: Record) -> dict[str, Any]:
+    """An image."""
+    config = record.get("config", {})
+    return {
+        "Id": record["id"],
+        "RepoTags": [familiar(name) for name in record.get("tags", ())],
+        "RepoDigests": [familiar(name) for name in record.get("digests", ())],
+        "Created": config.get("created", rfc3339(record.get("created_at", 0))),
+        "Author": config.get("author", ""),
+        "Architecture": record.get("architecture", ""),
+        "Os": record.get("os", "linux"),
+        "Variant": record.get("variant", ""),
+        "Size": record.get("size", 0),
+        "Config": config.get("config", {}),
+        "RootFS": {"Type": "layers", "Layers": list(record.get("layers", ()))},
+        "Pinned": record.get("pinned", False),
+    }
+
+
+def pod(record: Record) -> dict[str, Any]:
+    """A pod."""
+    config = record["config"]
+    return {
+        "Id": record["id"],
+        "Name": config["name"],
+        "Namespace": config.get("namespace", "default"),
+        "Uid": config.get("uid", ""),
+        "Attempt": config.get("attempt", 0),
+        "Created": rfc3339(record["created_at"]),
+        "Ready": record.get("ready", False),
+        "Reason": record.get("reason", ""),
+        "IPs": list(record.get("ips", ())),
+        "NetworkNamespace": record.get("netns_path", ""),
+        "Pid": record.get("pid", 0),
+        "Labels": dict(config.get("labels", {})),
+        "Annotations": dict(config.get("annotations", {})),
+        "CgroupParent": config.get("cgroup_parent", ""),
+        "LogDirectory": config.get("log_directory", ""),
+    }

@@ -1,0 +1,155 @@
+"""Pulling with progress: bars on a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from time import monotonic
+from typing import Any, Protocol, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
+
+from corten.cli import credentials
+from corten.cli.names import canonical, familiar
+from corten.cli.session import Session
+from corten.client import Image
+from corten.errors import InvalidArgument, NotFound
+
+HELLO = ("hello", "hello:latest", "docker.io/library/hello:latest")
+_MOVING = ("Downloading", "Extracting")
+_REFRESH = 0.1  # seconds
+
+
+class Sink(Protocol):
+    def update(self, item: dict[str, Any]) -> None: ...
+    def close(self) -> None: ...
+
+
+def ensure_image(session: Session, ref: str, platform: str, *, policy: str, quiet: bool) -> None:
+    """What ``run`` and ``create`` do about an image: pull it where ``--pull`` says so."""
+    images = session.client.images
+    if policy != "always" and images.exists(ref):
+        return
+    if ref in HELLO and policy != "always":
+        images.ensure_hello()
+        return
+    if policy == "never":
+        raise NotFound(f"no such image: {ref}", hint="leave out --pull never to fetch it")
+    if policy == "missing":
+        print(f"Unable to find image '{familiar(canonical(ref))}' locally", file=sys.stderr)
+    pull(session, ref, platform=platform, quiet=quiet, out=sys.stderr)
+
+
+def pull(session: Session, ref: str, *, platform: str, quiet: bool, out: TextIO) -> Image:
+    """Pull and show how it goes, as docker does."""
+    if "://" in ref:
+        raise InvalidArgument(f"invalid reference format: {ref!r}", hint="leave out the scheme")
+    name = canonical(ref)
+    before = _digest_of(session, ref)
+    sink: Sink = Silent() if quiet else Bars(out) if out.isatty() else Lines(out)
+    try:
+        image = session.client.images.pull(
+            ref,
+            platform=platform,
+            auth=credentials.for_image(name, Path("~/.docker/config.json").expanduser()),
+            progress=sink.update,
+        )
+    finally:
+        sink.close()
+    if not quiet:
+        _summary(image, name, before, out)
+    return image
+
+
+def _digest_of(session: Session, ref: str) -> str:
+    try:
+        return session.client.images.get(ref).id
+    except NotFound:
+        return ""
+
+
+def _summary(image: Image, name: str, before: str, out: TextIO) -> None:
+    repository = name.partition("@")[0].rsplit(":", 1)[0]
+    for digest in image.attrs.get("digests", ()):
+        if digest.startswith(repository + "@"):
+            print(f"Digest: {digest.partition('@')[2]}", file=out)
+    known = before == image.id
+    words = "Image is up to date for" if known else "Downloaded newer image for"
+    print(f"Status: {words} {familiar(name)}", file=out)
+
+
+class Silent:
+    def update(self, item: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class Lines:
+    """One line per change of a layer's state."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._last: dict[str, str] = {}
+
+    def update(self, item: dict[str, Any]) -> None:
+        name, status = item.get("id", ""), item["status"]
+        if status in _MOVING or self._last.get(name) == status:
+            return
+        self._last[name] = status
+        print(f"{name}: {status}" if name else status, file=self._out, flush=True)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Bars:
+    """One bar per layer, redrawn in place at most ten times a second."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._progress = Progress(
+            TextColumn("{task.fields[layer]}"),
+            TextColumn("{task.description:18}"),
+            BarColumn(),
+            DownloadColumn(),
+            console=Console(file=out),
+            auto_refresh=False,  # a thread would be one more thing to end
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._drawn = 0.0
+        self._progress.start()
+
+    def update(self, item: dict[str, Any]) -> None:
+        name, status = item.get("id", ""), item["status"]
+        if not name:
+            self._progress.print(status, highlight=False)
+            return
+        total = item.get("total", 0)
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(status, layer=name, total=total or None)
+        task = self._tasks[name]
+        if status in _MOVING:
+            self._progress.update(
+                task, description=status, completed=item.get("current", 0), total=total or None
+            )
+        else:
+            self._progress.update(task, description=status)
+        if status.endswith(("complete", "exists")):
+            whole = self._progress.tasks[self._index(task)].total or 1
+            self._progress.update(task, completed=whole, total=whole)
+        self._draw()
+
+    def _index(self, task: TaskID) -> int:
+        return self._progress.task_ids.index(task)
+
+    def _draw(self) -> None:
+        now = monotonic()
+        if now - self._drawn > _REFRESH:
+            self._drawn = now
+            self._progress.refresh()
+
+    def close(self) -> None:
+        self._progress.refresh()
+        self._progress.stop()

@@ -1,0 +1,109 @@
+"""A worker becomes its caller: same ids, groups, limits and surroundings, nothing more.
+
+The kernel says who the caller is (``SO_PEERCRED``, ``SO_PEERGROUPS``); what /proc says of
+its process decides whether a worker of this process may stand for it at all: where the
+caller lacks something that this process has, or lives in other namespaces, the worker
+refuses and the command line runs in the caller's own process.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+SO_PEERGROUPS = 59  # asm-generic/socket.h; the socket module does not name it
+_UCRED = struct.Struct("3i")
+_NAMESPACES = ("mnt", "user", "pid")
+_LIMITS = tuple(
+    sorted({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")})
+)
+
+
+class Caller(NamedTuple):
+    """The process at the other end, as the kernel recorded it when it connected."""
+
+    pid: int
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+
+
+def caller_of(sock: socket.socket) -> Caller:
+    """Ids and supplementary groups of the peer."""
+    raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    pid, uid, gid = _UCRED.unpack(raw)
+    groups = sock.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, 4 * 65536)
+    return Caller(pid, uid, gid, struct.unpack(f"{len(groups) // 4}I", groups))
+
+
+def objection(caller: Caller) -> str:
+    """Why this process can't stand for the caller; empty: it can.
+
+    Compares mount, user and pid namespace, root directory, and, for root, the effective
+    capabilities; for everybody, no_new_privs and seccomp.
+    """
+    proc = Path("/proc") / str(caller.pid)
+    own = Path("/proc/self")
+    try:
+        for name in _NAMESPACES:
+            if (proc / "ns" / name).readlink() != (own / "ns" / name).readlink():
+                return f"another {name} namespace"
+        if not os.path.samestat(os.stat(proc / "root"), os.stat("/")):
+            return "another root directory"
+        return _restrictions(status(proc), status(own), caller)
+    except OSError as error:  # pid 0: not in our pid namespace; or no right to look
+        return f"its process can't be examined: {error}"
+
+
+def status(proc: Path) -> dict[str, str]:
+    """``/proc/PID/status`` by field."""
+    lines = (proc / "status").read_text(errors="replace").splitlines()
+    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
+def _restrictions(theirs: dict[str, str], ours: dict[str, str], caller: Caller) -> str:
+    if theirs.get("Uid", "").split()[1:2] != [str(caller.uid)]:
+        return "its process has changed its user"
+    for field in ("NoNewPrivs", "Seccomp", "Seccomp_filters"):
+        if theirs.get(field) != ours.get(field):
+            return f"{field} differs"
+    if caller.uid == 0:
+        wanted, got = int(ours["CapEff"], 16), int(theirs["CapEff"], 16)
+        if wanted & ~got:
+            return "it has fewer capabilities"
+    return ""
+
+
+def limits_of(pid: int) -> dict[int, tuple[int, int]]:
+    """Resource limits of another process."""
+    return {number: resource.prlimit(pid, number) for number in _LIMITS}
+
+
+def become(caller: Caller, limits: dict[int, tuple[int, int]]) -> None:
+    """Take over ids, groups and limits for good.
+
+    Raises:
+        OSError: not possible; the process must not go on.
+    """
+    if os.geteuid() == 0:
+        os.setgroups(caller.groups)
+        os.setresgid(caller.gid, caller.gid, caller.gid)
+        os.setresuid(caller.uid, caller.uid, caller.uid)
+    elif (os.geteuid(), os.getegid()) != (caller.uid, caller.gid):
+        raise PermissionError("a worker without privileges serves its own user only")
+    for number, (soft, hard) in limits.items():
+        _, ceiling = resource.getrlimit(number)
+        hard = _least(hard, ceiling)
+        resource.setrlimit(number, (_least(soft, hard), hard))
+
+
+def _least(one: int, other: int) -> int:
+    if one == resource.RLIM_INFINITY:
+        return other
+    if other == resource.RLIM_INFINITY:
+        return one
+    return min(one, other)
