@@ -1,1 +1,1 @@
-"""daemon."""
+"""The only place that names concrete classes: configuration, wiring, listening."""

@@ -1,0 +1,55 @@
+"""The one place that names concrete classes: from a configuration to a running engine."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AsyncExitStack
+
+import corten
+from corten.daemon import places
+from corten.daemon.config import Config, runtimes
+from corten.engine.core import Engine
+from corten.engine.logconfig import parse_size
+from corten.engine.settings import EngineSettings
+from corten.images.service import ImageService
+from corten.networks.service import NetworkService
+from corten.snapshots.overlay import OverlaySnapshotter
+from corten.store import Database
+
+
+def settings(config: Config, *, root: str, state: str) -> EngineSettings:
+    """The engine's settings."""
+    return EngineSettings(
+        root=root,
+        state=state,
+        prefix=places.prefix(state),
+        package_dir=os.path.dirname(os.path.dirname(corten.__file__)),
+        version=corten.__version__,
+        share_images=config.engine.share_images,
+        runtimes=runtimes(config),
+        cgroup_parent=config.engine.cgroup_parent,
+        log_max_size=parse_size(config.engine.log_max_size),
+        log_max_files=config.engine.log_max_files,
+        event_history=config.engine.event_history,
+        start_deadline=config.engine.start_deadline,
+    )
+
+
+async def build(
+    config: Config, db: Database, *, root: str, state: str, stack: AsyncExitStack
+) -> Engine:
+    """A started engine; ``stack`` takes it down again, in the opposite order."""
+    engine = Engine(settings(config, root=root, state=state), db)
+    snapshots = OverlaySnapshotter(f"{root}/snapshots/overlay", db)
+    await snapshots.recover()
+    stack.push_async_callback(snapshots.close)
+    images = ImageService(root, db, snapshots, config.images, journal=engine.journal)
+    await images.start()
+    stack.push_async_callback(images.close)
+    networks = NetworkService(
+        db=db, prefix=places.prefix(state), state_dir=state, config=config.network
+    )
+    stack.push_async_callback(networks.close)
+    stack.push_async_callback(engine.close)
+    await engine.start(images=images, snapshots=snapshots, networks=networks)
+    return engine
