@@ -103,18 +103,20 @@ class Connection:
             return
         task = self._loop.create_task(self._run(frame.request, operation))
         self._tasks[frame.request] = task
+        task.add_done_callback(lambda done: self._ended(frame.request, done))
+
+    def _ended(self, number: int, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(number, None)
+        if task.cancelled():  # maybe before its first step, so not told from within
+            self._fail(number, Cancelled("the request was cancelled"))
 
     async def _run(self, number: int, operation: Operation) -> None:
         assert operation.slow is not None
         try:
             call = Call(self, number)
             self._answer(number, await operation.slow(self._engine, operation.request, call))
-        except asyncio.CancelledError:
-            self._fail(number, Cancelled("the request was cancelled"))
         except Exception as error:
             self._fail(number, error)
-        finally:
-            self._tasks.pop(number, None)
 
     def _answer(self, number: int, value: Any) -> None:
         sockets: tuple[socket.socket, ...] = ()
