@@ -28,6 +28,7 @@ from corten.engine.types import (
     Progress,
     Tenant,
 )
+from corten.networks.types import PodNetworkStatus
 
 WaitCondition = Literal["not-running", "next-exit", "removed"]
 ProgressSink = Callable[[Progress], None]
@@ -133,6 +134,9 @@ class Engine(Protocol):
 
     async def resize_exec(self, tenant: Tenant, exec_id: str, rows: int, cols: int) -> None: ...
 
+    async def kill_exec(self, tenant: Tenant, exec_id: str, *, signal: str = "KILL") -> None:
+        """Signal an exec's process. FailedPrecondition if it does not run."""
+
     # pods ------------------------------------------------------------------------------
     async def run_pod(self, tenant: Tenant, config: PodConfig) -> Pod:
         """Idempotent by (namespace, name, uid, attempt): a retry gets the same pod."""
@@ -144,6 +148,9 @@ class Engine(Protocol):
     def get_pod(self, tenant: Tenant, pod_id: str) -> Pod: ...
 
     def list_pods(self, tenant: Tenant) -> Sequence[Pod]: ...
+
+    async def pod_network_status(self) -> PodNetworkStatus:
+        """Whether a pod can get a network now: CRI's ``NetworkReady``."""
 
     # images ----------------------------------------------------------------------------
     async def pull_image(
