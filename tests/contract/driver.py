@@ -103,6 +103,7 @@ class Talk:
         while not self.connection.closed:
             if not self.pump(max(0.0, end - time.monotonic())) and time.monotonic() > end:
                 raise AssertionError("the connection was not closed within the deadline")
+        self.connection.close()
 
 
 class Host:
@@ -115,6 +116,7 @@ class Host:
         self._protect = protect
         self.group = f"/corten-test-{self.base.name[-8:]}"
         self.monitors: list[int] = []
+        self.talks: list[Talk] = []
         self.launcher: LauncherProcess
         self.talk: Talk
         self.start()
@@ -150,6 +152,8 @@ class Host:
 
     def close(self) -> None:
         """Kill what is left of the test, and say what the launcher complained about."""
+        for talk in self.talks:
+            talk.connection.close()
         for pidfd in self.monitors:
             try:
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
@@ -174,6 +178,7 @@ class Host:
         its pidfd."""
         number, connection = self.launcher.connection.create(request, fds)
         talk = Talk(connection)
+        self.talks.append(talk)
         answer = self.talk.reply(number)
         forked = messages.read(Forked, answer.result())
         self.monitors.append(answer.fds["pidfd"])

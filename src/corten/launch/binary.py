@@ -41,6 +41,7 @@ class BinaryRuntime:
         self._id = ""
         self._cgroup: Cgroup | None = None
         self._rootfs = -1
+        self._init: LocalProcess | None = None
         self._made = False
         self._shared_pid = False
         self.steps: list[tuple[str, int]] = []
@@ -57,7 +58,8 @@ class BinaryRuntime:
         command = ["create", "--bundle", directory]
         if request.no_pivot:
             command.append("--no-pivot")
-        return self._spawn_process(command, [self._id], streams, f"{self._dir}/init.pid")
+        self._init = self._spawn_process(command, [self._id], streams, f"{self._dir}/init.pid")
+        return self._init
 
     def start(self) -> None:
         """See ``runtime.Runtime``."""
@@ -78,9 +80,26 @@ class BinaryRuntime:
 
     def kill(self, signal: int, *, all: bool = False) -> None:
         """See ``runtime.Runtime``."""
-        if all and signal == 9 and self._cgroup is not None:
+        if signal == 9 and all:
+            self._kill_surely()
+            return
+        command = ["kill", "--all"] if all and self._shared_pid else ["kill"]
+        self._call(*command, self._id, str(signal))
+
+    def _kill_surely(self) -> None:
+        """By every way there is: a runtime may refuse in a state of its own (runsc before the
+        start), and the first way may be quicker than its word for the second."""
+        if self._cgroup is not None:
             self._cgroup.kill(9)
-        self._call("kill", *(("--all",) if all and self._shared_pid else ()), self._id, str(signal))
+        for way in (lambda: self._call("kill", self._id, "9"), self._kill_init):
+            try:
+                way()
+            except CortenError:
+                continue  # it has ended, or the other way ends it
+
+    def _kill_init(self) -> None:
+        if self._init is not None:
+            self._init.signal(9)
 
     def resize(self, process: Process, rows: int, columns: int) -> None:
         """The monitor holds the terminal."""
@@ -132,6 +151,7 @@ class BinaryRuntime:
         if not self._made:
             return
         self._made = False
+        self._init = None
         try:
             self._call("delete", "--force", self._id)
         except NotFound:

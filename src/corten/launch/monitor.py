@@ -181,7 +181,14 @@ class Monitor:
             raise NotFound("the container has ended", step="kill")
         self.runtime.kill(signal, all=all)
         if signal == 9 and self.status == "paused":
-            self.resume()
+            self._thaw_to_die()
+
+    def _thaw_to_die(self) -> None:
+        try:
+            self.runtime.resume()
+        except CortenError:
+            pass  # some runtimes thaw what they kill
+        self.state.set(status="running")
 
     def delete(self, peer: Peer, request: Request, *, force: bool) -> None:
         """Kill what runs; the reply follows when all is cleaned."""

@@ -67,8 +67,7 @@ class NativeRuntime:
         kind = "systemd" if request.systemd_cgroup else None
         self._cgroup = open_cgroup(request.cgroup, kind=kind)
         self._cgroup.create()
-        linux = request.config.get("linux") or {}
-        self._cgroup.apply(linux.get("resources") or {})
+        self._cgroup.apply(self._plan.resources)
 
     def _watch_oom(self) -> None:
         if self._cgroup is not None:
