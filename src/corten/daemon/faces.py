@@ -65,7 +65,7 @@ class Faces:
         return await serve(self._engine, listener, config=config)
 
     async def _cri(self) -> Server:
-        from corten.cri.server import serve
+        from corten.cri.server import CriConfig, serve
 
-        server: Server = await serve(self._engine, f"{self._state}/cri.sock")
-        return server
+        config = CriConfig(root_dir=self._root, version=corten.__version__)
+        return await serve(self._engine, f"{self._state}/cri.sock", config=config)

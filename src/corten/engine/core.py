@@ -41,6 +41,7 @@ from corten.engine.types import (
 from corten.errors import InvalidArgument
 from corten.launch import groups
 from corten.launch.messages import ReopenLog
+from corten.networks.types import PodNetworkStatus
 from corten.store import Database
 
 if TYPE_CHECKING:
@@ -259,6 +260,9 @@ class Engine:
     async def resize_exec(self, tenant: Tenant, exec_id: str, rows: int, cols: int) -> None:
         await self._execs.resize(tenant, exec_id, rows, cols)
 
+    async def kill_exec(self, tenant: Tenant, exec_id: str, *, signal: str = "KILL") -> None:
+        await self._execs.kill(tenant, exec_id, signal=signal)
+
     # pods ------------------------------------------------------------------------------
 
     async def run_pod(self, tenant: Tenant, config: PodConfig) -> Pod:
@@ -275,6 +279,9 @@ class Engine:
 
     def list_pods(self, tenant: Tenant) -> Sequence[Pod]:
         return [pod for pod in self._parts.view.pods.values() if pod.tenant == tenant]
+
+    async def pod_network_status(self) -> PodNetworkStatus:
+        return await self._parts.networks.pod_status()
 
     # images ----------------------------------------------------------------------------
 

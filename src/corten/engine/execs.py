@@ -13,6 +13,7 @@ from corten.engine.parts import Parts
 from corten.engine.runs import Run
 from corten.engine.specgen import capabilities, exec_process
 from corten.engine.specgen.build import hostname as hostname_of
+from corten.engine.specgen.signals import signal_number
 from corten.engine.types import Container, Event, Exec, ExecConfig, Security, Tenant
 from corten.errors import (
     CortenError,
@@ -23,7 +24,7 @@ from corten.errors import (
     ProgramNotFound,
 )
 from corten.launch.messages import Exec as ExecRequest
-from corten.launch.messages import ExecStarted, Exit, Resize, read
+from corten.launch.messages import ExecStarted, Exit, Kill, Resize, read
 
 _replace = msgspec.structs.replace
 _KEPT = 64  # ended execs that a container keeps
@@ -141,6 +142,15 @@ class Execs:
         found = self._parts.view.exec(tenant, exec_id)
         run = self._run_of(self._parts.view.containers[found.container_id])
         await run.monitor.call(Resize(rows=rows, columns=cols, exec_id=exec_id))
+
+    async def kill(self, tenant: Tenant, exec_id: str, *, signal: str) -> None:
+        """See ``contract.Engine.kill_exec``."""
+        number = signal_number(signal or "KILL")
+        found = self._parts.view.exec(tenant, exec_id)
+        run = self._parts.runs.get(found.container_id)
+        if run is None or not found.started or found.exit_code is not None:
+            raise FailedPrecondition(f"exec {exec_id} is not running")
+        await run.monitor.call(Kill(signal=number, exec_id=exec_id))
 
     def _run_of(self, record: Container) -> Run:
         if record.state.status == "paused":
