@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from pathlib import Path
@@ -22,6 +23,8 @@ from tests.support import eventually
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SOURCE = REPOSITORY / "src"
+# Where click and rich lie; an installed Corten has them beside its own package.
+SITE = sysconfig.get_path("purelib")
 
 
 def prefix_of(state: Path) -> str:
@@ -123,7 +126,7 @@ class Daemon:
         """Run ``corten`` against this daemon and capture its output."""
         env = {**os.environ, "CORTEN_STATE": str(self.state)}
         program = (
-            f"import sys; sys.path.insert(0, {str(SOURCE)!r}); "
+            f"import sys; sys.path[:0] = [{str(SOURCE)!r}, {SITE!r}]; "
             "from corten.cli.thin import main; sys.exit(main())"
         )
         return _run(
