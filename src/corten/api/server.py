@@ -18,6 +18,7 @@ from corten.errors import PermissionDenied
 log = logging.getLogger(__name__)
 
 SO_PEERGROUPS = 59  # asm-generic/socket.h; the socket module does not name it
+_MAX_GROUPS = 1024  # bytes
 _UCRED = struct.Struct("3i")
 
 
@@ -121,7 +122,7 @@ def group_id(name: str) -> int | None:
 
 def may_connect(sock: socket.socket, group: str) -> bool:
     """Whether the peer is root, the daemon's own user, or a member of ``group``."""
-    _pid, uid, gid = _UCRED.unpack(
+    pid, uid, gid = _UCRED.unpack(
         sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     )
     if uid in (0, os.geteuid()):
@@ -129,10 +130,26 @@ def may_connect(sock: socket.socket, group: str) -> bool:
     wanted = group_id(group)
     if wanted is None:
         return False
-    return gid == wanted or wanted in peer_groups(sock)
+    return gid == wanted or wanted in peer_groups(sock, pid)
 
 
-def peer_groups(sock: socket.socket) -> tuple[int, ...]:
-    """Supplementary groups of the peer when it connected (``SO_PEERGROUPS``, Linux 4.13)."""
-    raw = sock.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, 4 * 65536)
+def peer_groups(sock: socket.socket, pid: int) -> tuple[int, ...]:
+    """Supplementary groups of the peer when it connected (``SO_PEERGROUPS``, Linux 4.13).
+
+    Python's getsockopt has room for 256; of a peer with more they are read from /proc, which
+    tells those it has now (the socket's mode has already kept strangers out).
+    """
+    try:
+        raw = sock.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, _MAX_GROUPS)
+    except OSError:
+        return _proc_groups(pid)
     return struct.unpack(f"{len(raw) // 4}I", raw)
+
+
+def _proc_groups(pid: int) -> tuple[int, ...]:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
+    except OSError:
+        return ()
+    found = next((line for line in lines if line.startswith("Groups:")), "Groups:")
+    return tuple(int(word) for word in found.split()[1:])

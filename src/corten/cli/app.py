@@ -67,7 +67,8 @@ def run_command(argv: list[str], console: Console, state: str | None) -> int:
     """Run one command line; its exit code. Errors are printed."""
     session = Session(console, state)
     try:
-        code = root.main(argv, "corten", standalone_mode=False, obj=session)
+        with root.make_context("corten", argv, obj=session) as ctx:
+            code = root.invoke(ctx)
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as exit_:
         return exit_.exit_code

@@ -166,13 +166,15 @@ class Attached:
         if self._connection is not None:
             poll.register(self._connection.fileno(), select.POLLIN)
         ready = dict(poll.poll(_RETRY if self._connection is None else None))
-        if self._console.fileno() in ready:
-            for kind, payload in self._console.messages():
-                self._message(kind, payload)
+        # The daemon first: a message of the client's may ask it something, and the answer
+        # would be read together with what made it readable.
         if self._connection is None:
             self._reconnect()
         elif self._connection.fileno() in ready:
             self._guard(self._connection.pump)
+        if self._console.fileno() in ready:
+            for kind, payload in self._console.messages():
+                self._message(kind, payload)
 
     def _answers(self) -> None:
         connection = self._connection

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 SO_PEERGROUPS = 59  # asm-generic/socket.h; the socket module does not name it
 _UCRED = struct.Struct("3i")
+_MAX_GROUPS = 1024  # bytes; what Python's getsockopt takes at most
 _NAMESPACES = ("mnt", "user", "pid")
 _LIMITS = tuple(
     sorted({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")})
@@ -33,10 +34,10 @@ class Caller(NamedTuple):
 
 
 def caller_of(sock: socket.socket) -> Caller:
-    """Ids and supplementary groups of the peer."""
+    """Ids and supplementary groups of the peer. Raises OSError: more than 256 groups."""
     raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     pid, uid, gid = _UCRED.unpack(raw)
-    groups = sock.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, 4 * 65536)
+    groups = sock.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, _MAX_GROUPS)
     return Caller(pid, uid, gid, struct.unpack(f"{len(groups) // 4}I", groups))
 
 

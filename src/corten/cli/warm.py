@@ -16,13 +16,17 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from corten.cli import autostart, preload, worker
+from corten.cli.access import grant
+from corten.cli.app import root
+
 GROUP = "corten"
 
 
 def main() -> NoReturn:
     """Serve ``S/cli.sock`` until standard input ends. Arguments: ``--state S``."""
     state = _state(sys.argv[1:])
-    warm_up()
+    preload.everything(root)
     listener = listen(Path(state) / "cli.sock")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the workers
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -39,18 +43,8 @@ def _state(argv: list[str]) -> str:
     return argv[1]
 
 
-def warm_up() -> None:
-    """Import everything a command may need, and run what imports late."""
-    from corten.cli import preload
-    from corten.cli.app import root
-
-    preload.everything(root)
-
-
 def close_imports() -> None:
     """From here on every import of something new fails."""
-    from corten.cli import autostart
-
     autostart.remember_path()
     sys.meta_path.clear()
     sys.path_hooks.clear()
@@ -60,8 +54,6 @@ def close_imports() -> None:
 
 def listen(path: Path) -> socket.socket:
     """The listening socket, for root and the group only, put in the place of a stale one."""
-    from corten.cli.access import grant
-
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -104,8 +96,6 @@ def _fork(client: socket.socket, listener: socket.socket, state: str) -> None:
     try:
         listener.close()
         os.setsid()
-        from corten.cli import worker
-
         worker.serve(client, state, foreign=True)
         code = 0
     except BaseException:

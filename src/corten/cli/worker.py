@@ -46,14 +46,14 @@ def serve(sock: socket.socket, state: str | None, *, foreign: bool) -> None:
 
 def _take_over(sock: socket.socket, console: Console) -> bool:
     """Become the client before anything of its is read."""
-    caller = takeover.caller_of(sock)
-    reason = takeover.objection(caller)
-    if not reason:
-        try:
+    try:
+        caller = takeover.caller_of(sock)
+        reason = takeover.objection(caller)
+        if not reason:
             takeover.become(caller, takeover.limits_of(caller.pid))
             return True
-        except OSError as error:
-            reason = str(error)
+    except OSError as error:
+        reason = str(error)
     console.refuse(reason)
     return False
 
