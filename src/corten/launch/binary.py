@@ -52,7 +52,7 @@ class BinaryRuntime:
         if request.cgroup:
             kind = "systemd" if request.systemd_cgroup else None
             self._cgroup = open_cgroup(request.cgroup, kind=kind)
-        directory, self._rootfs = bundle.prepare(request)
+        directory, self._rootfs = bundle.prepare(request, streams.console_size)
         self._shared_pid = bundle.shares_pid(request)
         self._made = True
         command = ["create", "--bundle", directory]
@@ -67,7 +67,7 @@ class BinaryRuntime:
 
     def exec(self, exec_id: str, process: dict[str, Any], streams: Streams) -> Process:
         """See ``runtime.Runtime``."""
-        document = bundle.resolved_process(process, self._rootfs)
+        document = bundle.resolved_process(process, self._rootfs, streams.console_size)
         path = f"{self._dir}/exec-{exec_id}.json"
         pid_file = f"{self._dir}/exec-{exec_id}.pid"
         bundle.write_file(path, dumpb(document))
@@ -188,8 +188,6 @@ class BinaryRuntime:
         console = None
         if streams.terminal:
             console = ConsoleSocket(self._dir)
-            if command[0] == "exec":
-                command.append("--tty")
             command += ["--console-socket", console.path]
             stdio = (-1, -1, -1)
         try:

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from corten.spec.mount import Mount
 
 
-def prepare(request: CreateRequest) -> tuple[str, int]:
+def prepare(request: CreateRequest, console_size: tuple[int, int]) -> tuple[str, int]:
     """Mount the root file system and write ``config.json``.
 
+    Arguments:
+        console_size: rows and columns of the terminal, if there is one.
     Returns: the bundle's directory, and a descriptor of the root file system.
     """
     directory = f"{request.run_dir}/bundle"
@@ -33,16 +35,18 @@ def prepare(request: CreateRequest) -> tuple[str, int]:
     for mount in request.rootfs_mounts:
         _mount(mount, rootfs)
     fd = os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    config = _config(request, rootfs, fd)
+    config = _config(request, rootfs, fd, console_size)
     write_file(f"{directory}/config.json", dumpb(config))
     return directory, fd
 
 
-def _config(request: CreateRequest, rootfs: str, fd: int) -> dict[str, Any]:
+def _config(
+    request: CreateRequest, rootfs: str, fd: int, console_size: tuple[int, int]
+) -> dict[str, Any]:
     config = dict(request.config)
     config["root"] = {**(config.get("root") or {}), "path": rootfs}
     if "process" in config:
-        config["process"] = resolved_process(config["process"], fd)
+        config["process"] = resolved_process(config["process"], fd, console_size)
     linux = config["linux"] = dict(config.get("linux") or {})
     if request.cgroup:
         linux["cgroupsPath"] = request.cgroup
@@ -68,8 +72,14 @@ def shares_pid(request: CreateRequest) -> bool:
     return True
 
 
-def resolved_process(process: dict[str, Any], rootfs: int) -> dict[str, Any]:
-    """``process`` with names of its user replaced by numbers, which is what programs take."""
+def resolved_process(
+    process: dict[str, Any], rootfs: int, console_size: tuple[int, int] = (0, 0)
+) -> dict[str, Any]:
+    """``process`` as programs take it: its user's names replaced by numbers, the terminal's
+    size (rows, columns) in it."""
+    process = dict(process)
+    if any(console_size) and process.get("terminal"):
+        process["consoleSize"] = {"height": console_size[0], "width": console_size[1]}
     user = process.get("user") or {}
     if "username" not in user:
         return process
