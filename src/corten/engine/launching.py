@@ -14,6 +14,7 @@ from corten.engine.settings import EngineSettings
 from corten.errors import CortenError, Unavailable
 from corten.launch.client import LauncherConnection
 from corten.launch.messages import (
+    CREATE_ID,
     Create,
     CreatePod,
     Hello,
@@ -111,6 +112,7 @@ class Launcher:
             name=f"the monitor of {request.id[:12]}",
             on_event=on_event,
             on_close=on_close,
+            first=CREATE_ID,
         )
         try:
             reply = await peer.expect(number)
