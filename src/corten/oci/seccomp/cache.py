@@ -27,7 +27,7 @@ else:  # hashlib would load OpenSSL: 6 ms
         from _sha256 import sha256
 
 DEFAULT_DIRECTORY = "/var/cache/corten/seccomp"
-_FORMAT = "corten-seccomp 1"  # counts the compiler's own changes too
+_FORMAT = "corten-seccomp 2"  # counts the compiler's own changes too
 _HEADER_LINES = 6
 _READ = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK
 _CREATE = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC

@@ -25,6 +25,7 @@ from corten.kernel.libseccomp import (
     native_architecture,
     syscall_number,
 )
+from corten.oci.seccomp.optimizer import optimize
 from corten.spec._struct import Struct
 
 TYPE_CHECKING = False
@@ -118,6 +119,7 @@ def compile_filter(seccomp: dict[str, Any]) -> bytes:
         program = under_way.program()
     if seccomp["defaultAction"] not in _SILENT and default != ACTIONS["SCMP_ACT_ERRNO"] | ENOSYS:
         program = _stub(rules, names, tokens) + program
+    program = optimize(program)
     if len(program) // 8 > _MOST_INSTRUCTIONS:
         raise InvalidArgument(
             f"seccomp profile needs {len(program) // 8} instructions, "
@@ -219,8 +221,8 @@ def _stub(rules: list[_Rule], names: list[str], tokens: set[int]) -> bytes:
         if rule.number == UNKNOWN and rule.name in _NEW_CALLS and not rule.conditions
     }
     numbers = [syscall_number(rule.name, token) for token in tokens for rule in rules]
-    highest = max([number for number in [*numbers, *newer] if number < _X32_BIT], default=0)
-    if highest <= 0:
+    highest = max([number for number in [*numbers, *newer] if number < _X32_BIT], default=-1)
+    if highest < 0:
         return b""
     first = min([*newer, highest + 1])
     named = []

@@ -1,0 +1,272 @@
+"""The same filter in fewer instructions: libseccomp's program, evaluated and laid out anew.
+
+A container pays for each instruction when the kernel compiles its filter (0.7 µs each), and
+libseccomp writes one or two for every call it knows. Calls that lie side by side mostly get
+the same answer. So for every architecture the number's values are cut into ranges in which
+the program can't tell one from another (only its own constants tell), the program is followed
+for one value of each range up to its answer or to the tests of arguments that are left, ranges
+with equal results are joined, and a binary search over them is written.
+
+Nothing here knows what a call is or what a profile means: the result is equivalent because
+every path of the input was followed. What it can't follow it returns unchanged.
+"""
+
+from __future__ import annotations
+
+from _struct import iter_unpack, pack
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    Instruction = tuple[int, int, int, int]
+    # The first number of each range and the result there.
+    Ranges = list[tuple[int, int]]
+
+# <linux/bpf_common.h>
+_LD_WORD = 0x20  # BPF_LD | BPF_W | BPF_ABS
+_AND = 0x54  # BPF_ALU | BPF_AND | BPF_K
+_JUMP = 0x05
+_EQ, _GT, _GE, _SET = 0x15, 0x25, 0x35, 0x45
+_RETURN = 0x06
+_AT_NUMBER, _AT_ARCH = 0, 4  # struct seccomp_data
+_WORDS = 1 << 32
+_NO_MASK = _WORDS - 1
+_FARTHEST = 255  # a conditional jump's 8 bits
+_MOST = 8192
+
+
+class _Unknown(Exception):
+    """The program does something that libseccomp does not."""
+
+
+def optimize(program: bytes) -> bytes:
+    """An equivalent program that is not longer; the same one where it can't be made."""
+    code: list[Instruction] = [item for item in iter_unpack("HBBI", program)]
+    try:
+        paths = _Paths(code)
+        shorter = _write(paths, _tables(code, paths))
+    except (_Unknown, RecursionError):
+        return program
+    return shorter if len(shorter) < len(program) else program
+
+
+def _tables(code: list[Instruction], paths: _Paths) -> dict[int | None, Ranges]:
+    """The results by architecture; None stands for all that the program does not name."""
+    numbers, named = _cuts(code)
+    tables: dict[int | None, Ranges] = {}
+    others: list[Ranges] = []
+    # what is not named is alike between two names, so one value of each gap is asked
+    for arch in sorted({0, *named, *[name + 1 for name in named if name + 1 < _WORDS]}):
+        ranges: Ranges = []
+        for number in sorted({0, *numbers}):
+            node = paths.follow({_AT_ARCH: arch, _AT_NUMBER: number})
+            if not ranges or ranges[-1][1] != node:
+                ranges.append((number, node))
+        if arch in named:
+            tables[arch] = ranges
+        elif ranges not in others:
+            others.append(ranges)
+    if len(others) != 1:
+        raise _Unknown
+    tables[None] = others[0]
+    return tables
+
+
+def _cuts(code: list[Instruction]) -> tuple[set[int], set[int]]:
+    """Where ranges of the number begin, and the architectures that are asked for."""
+    numbers: set[int] = set()
+    named: set[int] = set()
+    seen: set[tuple[int, int]] = set()
+    waiting = [(0, -1)]  # (instruction, what the accumulator was loaded from; -1: anything else)
+    while waiting:
+        at, held = state = waiting.pop()
+        if state in seen:
+            continue
+        seen.add(state)
+        op, yes, no, value = _fetch(code, at)
+        if op == _LD_WORD:
+            waiting.append((at + 1, value))
+        elif op == _AND:
+            waiting.append((at + 1, -1))
+        elif op == _JUMP:
+            waiting.append((at + 1 + value, held))
+        elif op in (_EQ, _GT, _GE, _SET):
+            waiting += [(at + 1 + yes, held), (at + 1 + no, held)]
+            if held == _AT_ARCH and op == _EQ:
+                named.add(value)
+            elif held == _AT_NUMBER and op != _SET:
+                numbers.add(value + 1 if op == _GT else value)
+                numbers.add(value + 1 if op == _EQ else value)
+            elif held in (_AT_ARCH, _AT_NUMBER):
+                raise _Unknown
+        elif op != _RETURN:
+            raise _Unknown
+    return {number for number in numbers if number < _WORDS}, named
+
+
+def _fetch(code: list[Instruction], at: int) -> Instruction:
+    if at >= len(code):
+        raise _Unknown
+    return code[at]
+
+
+class _Paths:
+    """Follows a program where some words are known.
+
+    A result is a number that stands for an answer, ``(value,)``, or for a test of a word that is
+    not known: ``(offset in seccomp_data, mask, jump code, constant, result of yes, of no)``.
+    Equal results have equal numbers.
+    """
+
+    def __init__(self, code: list[Instruction]) -> None:
+        self.nodes: list[tuple[int, ...]] = []
+        self._code = code
+        self._numbers: dict[tuple[int, ...], int] = {}
+
+    def follow(self, known: dict[int, int]) -> int:
+        """The result where the words at the offsets in ``known`` have these values."""
+        return self._step(known, {}, 0, None, (0, _NO_MASK))
+
+    def _number(self, node: tuple[int, ...]) -> int:
+        number = self._numbers.get(node)
+        if number is None:
+            number = self._numbers[node] = len(self.nodes)
+            self.nodes.append(node)
+            if number > _MOST:
+                raise _Unknown
+        return number
+
+    def _step(
+        self,
+        known: dict[int, int],
+        done: dict[tuple[int, tuple[int, int]], int],
+        at: int,
+        value: int | None,
+        loaded: tuple[int, int],
+    ) -> int:
+        """Go on at instruction ``at``; the accumulator has ``value``, or came from ``loaded``."""
+        while True:
+            op, yes, no, constant = _fetch(self._code, at)
+            if op == _RETURN:
+                return self._number((constant,))
+            if op == _LD_WORD:
+                value, loaded = known.get(constant), (constant, _NO_MASK)
+                at += 1
+            elif op == _AND:
+                value = None if value is None else value & constant
+                loaded = (loaded[0], loaded[1] & constant)
+                at += 1
+            elif op == _JUMP:
+                at += 1 + constant
+            elif value is not None:
+                at += 1 + (yes if _holds(op, value, constant) else no)
+            else:
+                break
+        key = (at, loaded)
+        if key not in done:
+            then = self._step(known, done, at + 1 + yes, None, loaded)
+            other = self._step(known, done, at + 1 + no, None, loaded)
+            test = (*loaded, op, constant, then, other)
+            done[key] = then if then == other else self._number(test)
+        return done[key]
+
+
+def _holds(op: int, value: int, constant: int) -> bool:
+    if op == _EQ:
+        return value == constant
+    if op == _GT:
+        return value > constant
+    if op == _GE:
+        return value >= constant
+    return value & constant != 0
+
+
+class _Writer:
+    """Writes from the end to the beginning, since jumps only go forward.
+
+    A place is counted from the end, so it stays what it is while more is put in front.
+    """
+
+    def __init__(self, paths: _Paths) -> None:
+        self.code: list[bytes] = []
+        self._paths = paths
+        # by result and by what the accumulator holds already
+        self._places: dict[tuple[int, tuple[int, int] | None], int] = {}
+
+    def put(self, op: int, value: int, yes: int = 0, no: int = 0) -> int:
+        """Put an instruction in front; returns its place."""
+        self.code.append(pack("HBBI", op, yes, no, value))
+        if len(self.code) > _MOST:
+            raise _Unknown
+        return len(self.code)
+
+    def near(self, place: int) -> int:
+        """A place with the same effect that a conditional jump still reaches from the front."""
+        # another bridge may come between
+        if len(self.code) + 1 - place <= _FARTHEST:
+            return place
+        return self.put(_JUMP, len(self.code) - place)
+
+    def test(self, op: int, value: int, yes: int, no: int) -> int:
+        """A conditional jump to two places."""
+        yes = self.near(yes)
+        no = self.near(no)
+        here = len(self.code)
+        return self.put(op, value, here - yes, here - no)
+
+    def result(self, number: int, held: tuple[int, int] | None = None) -> int:
+        """The place of a result; it is written again where it went out of a jump's reach.
+
+        Arguments:
+            held: offset and mask of the word that the accumulator holds when it is reached.
+        """
+        node = self._paths.nodes[number]
+        word = node[:2] if len(node) > 1 else ()
+        if word != held:
+            held = None
+        place = self._places.get((number, held))
+        if place is not None and len(self.code) - place < _FARTHEST - 2:
+            return place
+        if not word:
+            place = self.put(_RETURN, node[0])
+        else:
+            offset, mask, op, value, then, other = node
+            no = self.result(other, (offset, mask))
+            yes = self.result(then, (offset, mask))
+            place = self.test(op, value, yes, no)
+            if held is None and mask != _NO_MASK:
+                place = self.put(_AND, mask)
+            if held is None:
+                place = self.put(_LD_WORD, offset)
+        self._places[number, held] = place
+        return place
+
+    def search(self, ranges: Ranges) -> int:
+        """A binary search; the accumulator holds the number."""
+        if len(ranges) == 1:
+            return self.result(ranges[0][1])
+        middle = len(ranges) // 2
+        upper = self.search(ranges[middle:])
+        lower = self.search(ranges[:middle])
+        return self.test(_GE, ranges[middle][0], upper, lower)
+
+    def load_and_go(self, offset: int, place: int) -> int:
+        """Load a word and go on at ``place``."""
+        if place != len(self.code):
+            self.put(_JUMP, len(self.code) - place)
+        return self.put(_LD_WORD, offset)
+
+
+def _write(paths: _Paths, tables: dict[int | None, Ranges]) -> bytes:
+    writer = _Writer(paths)
+    default = tables.pop(None)
+    place = writer.search(default)
+    if len(default) > 1:
+        place = writer.load_and_go(_AT_NUMBER, place)
+    # written last is asked first: the native 64-bit architecture has the largest number
+    for arch in sorted([arch for arch in tables if arch is not None]):
+        table = writer.search(tables[arch])
+        if len(tables[arch]) > 1:
+            table = writer.load_and_go(_AT_NUMBER, table)
+        place = writer.test(_EQ, arch, table, place)
+    writer.load_and_go(_AT_ARCH, place)
+    return b"".join(reversed(writer.code))
