@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 from corten.cri import containerconfig, containerstatus
@@ -12,8 +13,14 @@ from corten.cri.filters import container_matches
 from corten.cri.pb import cri_pb2 as pb
 from corten.cri.tenant import TENANT
 from corten.engine.contract import Engine
-from corten.engine.types import Container
-from corten.errors import AlreadyExists, FailedPrecondition, NotFound, NotModified
+from corten.engine.types import Container, ContainerConfig, Pod
+from corten.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    NotModified,
+)
 
 
 class Containers:
@@ -21,7 +28,7 @@ class Containers:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._files = ThreadPoolExecutor(2, thread_name_prefix="cri-files")  # seccomp profiles
+        self._files = ThreadPoolExecutor(2, thread_name_prefix="cri-files")
 
     async def CreateContainer(
         self, request: pb.CreateContainerRequest
@@ -34,9 +41,7 @@ class Containers:
         name = containerconfig.container_name(config, pod)
         if (there := self._named(name)) is None:
             loop = asyncio.get_running_loop()
-            wanted = await loop.run_in_executor(
-                self._files, containerconfig.container_config, config, pod
-            )
+            wanted = await loop.run_in_executor(self._files, _prepare, config, pod)
             try:
                 there = await self._engine.create_container(
                     TENANT,
@@ -97,6 +102,21 @@ class Containers:
             status=containerstatus.status(record),
             info=_info(record) if request.verbose else {},
         )
+
+
+def _prepare(config: pb.ContainerConfig, pod: Pod) -> ContainerConfig:
+    """What blocks: reading a seccomp profile, and making the log's directory as the peers do
+    (the kubelet makes it itself)."""
+    wanted = containerconfig.container_config(config, pod)
+    if wanted.log.path:
+        directory = os.path.dirname(wanted.log.path)
+        try:
+            os.makedirs(directory, mode=0o755, exist_ok=True)
+        except OSError as error:
+            raise InvalidArgument(
+                f"the log's directory can't be made: {error.strerror}", path=directory
+            ) from error
+    return wanted
 
 
 def _info(record: Container) -> dict[str, str]:
