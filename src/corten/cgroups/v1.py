@@ -37,6 +37,8 @@ class V1Cgroup:
         self.kind: Kind = "hybrid" if where.kind == "hybrid" else "v1"
         self._tops = where.mounts
         self._dirs = {name: top + self.path for name, top in where.mounts.items()}
+        # a foreign runtime may have made its group in a hybrid host's v2 tree as well
+        self._foreign = [where.unified + self.path] if where.unified else []
         # controllers that are mounted together share a directory
         self._unique = {self._dirs[name]: top for name, top in where.mounts.items()}
 
@@ -226,13 +228,19 @@ class V1Cgroup:
 
     def delete(self, *, timeout: float = 5.0) -> None:
         """See the protocol."""
-        fs.remove(list(self._unique), timeout)
+        fs.remove([*self._unique, *self._foreign], timeout)
 
 
 def _inherit_cpuset(made: list[str]) -> None:
-    """Give new groups their parents' processors and memory nodes: empty, they accept no task."""
+    """Give new groups their parents' processors and memory nodes: empty, they accept no task.
+
+    Inner groups are told to have the kernel do it for those that come later: a write to
+    ``cpuset.cpus`` takes it 0.1 ms, a copy at birth nothing.
+    """
     for directory in made:
         parent = paths.parent(directory)
         for name in ("cpuset.cpus", "cpuset.mems"):
             if not fs.read_or(f"{directory}/{name}"):
                 fs.write(f"{directory}/{name}", fs.read_or(f"{parent}/{name}"))
+        if directory != made[-1]:
+            fs.write(f"{directory}/cgroup.clone_children", "1")

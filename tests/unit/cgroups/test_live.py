@@ -211,6 +211,21 @@ def test_limits_are_in_the_kernel(group: Cgroup) -> None:
     assert group.stats()["memory"]["limit"] == -1
 
 
+def test_an_inner_group_hands_its_processors_on(group: Cgroup) -> None:
+    on_host_only(group)
+    if group.kind == "v2":
+        pytest.skip("v2 groups share their parents' processors anyway")
+    directory = Path(detect.hierarchies().mounts["cpuset"] + group.path)
+    assert (directory / "cpuset.cpus").read_text() == (directory.parent / "cpuset.cpus").read_text()
+    sibling = directory.with_name("sibling")
+    sibling.mkdir()
+    try:
+        assert (sibling / "cpuset.cpus").read_text().strip()
+        assert (sibling / "cpuset.mems").read_text().strip()
+    finally:
+        sibling.rmdir()
+
+
 def test_a_value_the_kernel_refuses_is_named(group: Cgroup) -> None:
     on_host_only(group)
     with pytest.raises(InvalidArgument, match="'4000'") as caught:
