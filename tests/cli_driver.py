@@ -36,6 +36,7 @@ class Corten:
             **{k: v for k, v in os.environ.items() if not k.startswith(("DOCKER_", "CORTEN_"))},
             "CORTEN_STATE": str(state),
             "TERM": "xterm",
+            **({"CORTEN_DEBUG": "1"} if bare else {}),
         }
 
     def __call__(self, *args: str, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -19,9 +19,23 @@ SO_PEERGROUPS = 59  # asm-generic/socket.h; the socket module does not name it
 _UCRED = struct.Struct("3i")
 _MAX_GROUPS = 1024  # bytes; what Python's getsockopt takes at most
 _NAMESPACES = ("mnt", "user", "pid")
-_LIMITS = tuple(
-    sorted({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")})
-)
+_LIMITS = {  # as /proc/PID/limits calls them, proc(5)
+    "Max cpu time": resource.RLIMIT_CPU,
+    "Max file size": resource.RLIMIT_FSIZE,
+    "Max data size": resource.RLIMIT_DATA,
+    "Max stack size": resource.RLIMIT_STACK,
+    "Max core file size": resource.RLIMIT_CORE,
+    "Max processes": resource.RLIMIT_NPROC,
+    "Max open files": resource.RLIMIT_NOFILE,
+    "Max locked memory": resource.RLIMIT_MEMLOCK,
+    "Max address space": resource.RLIMIT_AS,
+    "Max pending signals": resource.RLIMIT_SIGPENDING,
+    "Max msgqueue size": resource.RLIMIT_MSGQUEUE,
+    "Max nice priority": resource.RLIMIT_NICE,
+    "Max realtime priority": resource.RLIMIT_RTPRIO,
+    "Max realtime timeout": resource.RLIMIT_RTTIME,
+}
+_LIMIT_COLUMN = 26  # where the soft limit begins
 
 
 class Caller(NamedTuple):
@@ -80,8 +94,24 @@ def _restrictions(theirs: dict[str, str], ours: dict[str, str], caller: Caller) 
 
 
 def limits_of(pid: int) -> dict[int, tuple[int, int]]:
-    """Resource limits of another process."""
-    return {number: resource.prlimit(pid, number) for number in _LIMITS}
+    """Resource limits of another process, soft and hard. From /proc, because prlimit(2) of
+    another user's process takes CAP_SYS_RESOURCE, which not every root has."""
+    return parse_limits((Path("/proc") / str(pid) / "limits").read_text())
+
+
+def parse_limits(text: str) -> dict[int, tuple[int, int]]:
+    """``/proc/PID/limits`` by ``RLIMIT_`` number."""
+    found = {}
+    for line in text.splitlines():
+        number = _LIMITS.get(line[:_LIMIT_COLUMN].strip())
+        if number is not None:
+            soft, hard = line[_LIMIT_COLUMN:].split()[:2]
+            found[number] = (_limit(soft), _limit(hard))
+    return found
+
+
+def _limit(word: str) -> int:
+    return resource.RLIM_INFINITY if word == "unlimited" else int(word)
 
 
 def become(caller: Caller, limits: dict[int, tuple[int, int]]) -> None:

@@ -157,6 +157,8 @@ class Client:
             if kind == wire.EXIT:
                 return payload[0]
             if kind == wire.REFUSE:
+                if b"CORTEN_DEBUG" in posix.environ:
+                    posix.write(2, b"corten: no warm worker: " + payload + b"\n")
                 return None
             if kind == wire.ATTACH:
                 from corten.cli.thin_terminal import Terminal

@@ -99,6 +99,7 @@ class Connection:
         try:
             self._sock.sendall(frames.encode(frames.REQUEST, number, payload))
         except OSError as error:
+            self.pump()  # what it said before it closed, such as who may connect
             raise self._lost(error.errno) from None
         return number
 

@@ -21,6 +21,7 @@ def state() -> Iterator[Path]:
     """The state directory of a running fake daemon."""
     with tempfile.TemporaryDirectory(prefix="corten-cli-", dir="/tmp") as directory:
         path = Path(directory)
+        path.chmod(0o711)
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.unit.cli.fakedaemon", directory],
             env={**os.environ, "PYTHONPATH": "src:."},
@@ -41,6 +42,7 @@ def warm(state: Path) -> Iterator[Path]:
     os.close(lifeline)
     try:
         eventually(lambda: accepts(state / "cli.sock"), what="the warm program")
+        (state / "cli.sock").chmod(0o666)
         yield state
     finally:
         os.close(ours)  # its end, as when the daemon dies
