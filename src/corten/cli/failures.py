@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import click
 
+from corten.client.connection import CONNECT
 from corten.errors import CortenError, ProgramNotExecutable, ProgramNotFound
 
 FAILED_RUN = 125  # the daemon refused; 126 and 127 are about the program
@@ -16,7 +17,8 @@ FAILED_RUN = 125  # the daemon refused; 126 and 127 are about the program
 def print_error(error: CortenError) -> None:
     """``Error response from daemon: …`` and, below it, what to do."""
     sys.stdout.flush()
-    print(f"Error response from daemon: {error}", file=sys.stderr)
+    who = "corten" if error.step == CONNECT else "Error response from daemon"
+    print(f"{who}: {error}", file=sys.stderr)
     if error.hint:
         print(f"Hint: {error.hint}", file=sys.stderr)
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+CONNECT = "connect to the daemon"  # the step of errors that no daemon has answered
 _READ = 256 << 10
 _FD_SPACE = _socket.CMSG_SPACE(4 * frames.MAX_DESCRIPTORS)
 
@@ -239,13 +240,15 @@ def explain_connect(path: str, number: int) -> CortenError:
     """Why a connection to the daemon failed, and what to type."""
     if number in (errno.EACCES, errno.EPERM):
         return PermissionDenied(
-            "this user may not use the daemon",
+            "this user may not use it",
+            step=CONNECT,
             path=path,
             errno=number,
             hint='use sudo, or: sudo usermod -aG corten "$USER" (then log in again)',
         )
     return Unavailable(
-        "the daemon is not running",
+        "it is not running",
+        step=CONNECT,
         path=path,
         errno=number,
         hint="start it: sudo systemctl start corten (or: sudo cortend)",
