@@ -143,7 +143,7 @@ class Pods:
                 tenant=pod.tenant,
                 run_dir=run_dir,
                 namespaces=tuple(own),
-                hostname=config.hostname,
+                hostname=config.hostname if "uts" in own else "",
                 sysctls=config.sysctls,
                 cgroup=cgroup if "pid" in own else "",
                 monitor_cgroup=pod_monitors_cgroup(parts, config.cgroup_parent),

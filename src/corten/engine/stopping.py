@@ -14,7 +14,7 @@ from corten.engine.runs import Run
 from corten.engine.specgen.resources import linux_resources
 from corten.engine.specgen.signals import signal_number
 from corten.engine.types import Container, Resources, Tenant
-from corten.errors import FailedPrecondition, InvalidArgument, NotFound, NotModified
+from corten.errors import FailedPrecondition, InvalidArgument, NotFound, NotModified, Unavailable
 from corten.launch import groups
 from corten.launch.messages import Kill, Message, Pause, Resize, Resume, Update
 
@@ -94,7 +94,7 @@ class Signaller:
         """Send and record; one that has ended meanwhile is what was wanted."""
         try:
             await self._send(run, number)
-        except NotFound:
+        except (NotFound, Unavailable):  # Unavailable: its monitor has ended, with it
             return
 
     # kill ------------------------------------------------------------------------------

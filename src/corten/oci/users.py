@@ -62,12 +62,15 @@ def _by_name(
         uid, gid, login, home = _number(name, "user", "passwd"), 0, "", "/"
     else:
         uid, gid, login, home = int(row[2]), int(row[3]), row[0], row[5] or "/"
-    supplementary: list[int] = []
+    own: list[int] = []
     if group:
         gid = _group(group, groups)
     elif login:
-        supplementary = [int(g[2]) for g in groups if login in g[3].split(",")]
-    for item in (*gids, *[_group(entry, groups) for entry in extra]):
+        own = [int(g[2]) for g in groups if login in g[3].split(",")]
+    # Without the primary group among them, a process could leave it (setgid) and so escape
+    # permissions that deny the group something (CVE-2022-36109).
+    supplementary = [gid]
+    for item in (*own, *gids, *[_group(entry, groups) for entry in extra]):
         if item not in supplementary:
             supplementary.append(item)
     return Identity(uid=uid, gid=gid, groups=tuple(supplementary), home=home)
