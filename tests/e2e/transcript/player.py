@@ -57,6 +57,8 @@ class Player:
                 for key in ("stdout", "stderr", "screen"):
                     if key in record:
                         record[key] = _normal(record[key], names)
+                if isinstance(step, Run) and step.says:
+                    _check_error(record, step)
                 records.append({"line": step.line, **record})
         finally:
             self.clean()
@@ -105,12 +107,8 @@ class Player:
                 out, err = _collect(process, step)
             finally:
                 watch.cancel()
-        record = {"exit": process.returncode, "stdout": "" if step.quiet else out}
-        if step.says:
-            missing = [word for word in step.says if word.lower() not in err.lower()]
-            assert not missing, f"{' '.join(argv)}: error output lacks {missing}: {err!r}"
-            return {**record, "stderr": f"<says {', '.join(step.says)}>"}
-        return {**record, "stderr": err}
+        out = "" if step.quiet else out
+        return {"exit": process.returncode, "stdout": out, "stderr": err}
 
     def _tty(self, argv: list[str], step: Terminal) -> Record:
         child = pexpect.spawn(
@@ -125,12 +123,12 @@ class Player:
                 elif act == "send":
                     child.send(value)
                 elif act == "resize":
-                    rows, cols = value.split()
-                    child.setwinsize(int(rows), int(cols))
+                    screen += _resize(child, *map(int, value.split()))
                 else:
-                    child.kill(signal.Signals[f"SIG{value}"])
-            child.expect(pexpect.EOF)
-            screen += child.before
+                    raise ValueError(act)
+            if not child.flag_eof:
+                child.expect(pexpect.EOF)
+                screen += child.before
         except (pexpect.TIMEOUT, pexpect.EOF) as error:
             raise AssertionError(f"{' '.join(argv)}: {act} {value!r}: {error}") from None
         finally:
@@ -138,6 +136,24 @@ class Player:
         code = child.exitstatus if child.exitstatus is not None else -(child.signalstatus or 0)
         record: Record = {"exit": code}
         return {**record, "screen": screen.decode(errors="replace")} if step.keep else record
+
+
+def _resize(child: pexpect.spawn, rows: int, cols: int) -> bytes:
+    """Resize until the command ends: it misses the signal before it has begun to listen."""
+    child.setwinsize(rows, cols)
+    for _ in range(100):
+        if child.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=0.2) == 0:
+            break
+        child.kill(signal.SIGWINCH)
+    return bytes(child.before)
+
+
+def _check_error(record: Record, step: Run) -> None:
+    """Errors are worded differently; what they must say is what scripts and people look for."""
+    err = record["stderr"]
+    missing = [word for word in step.says if word.lower() not in err.lower()]
+    assert not missing, f"docker {step.line}: error output lacks {missing}: {err!r}"
+    record["stderr"] = f"<says {', '.join(step.says)}>"
 
 
 def _collect(process: subprocess.Popen[bytes], step: Run) -> tuple[str, str]:

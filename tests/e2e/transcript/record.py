@@ -18,14 +18,20 @@ RECORDING = Path(__file__).with_name("dockerd-20.10.json")
 
 def main(wanted: list[str]) -> None:
     recording = {}
+    failures: list[str] = []
     with dockerd.running() as host:
         player = Player(host, dockerd.CLI, {"box": "boximage", "entry": "entryimage"})
         for case in CASES:
             if wanted and case.name not in wanted:
                 continue
             print(case.name, file=sys.stderr)
-            recording[case.name] = player.play(case)
+            try:
+                recording[case.name] = player.play(case)
+            except AssertionError as error:
+                failures.append(f"{case.name}: {error}")
     text = json.dumps(recording, indent=1, ensure_ascii=True) + "\n"
+    if failures:
+        raise SystemExit("\n".join(failures))
     if wanted:
         print(text)
     else:

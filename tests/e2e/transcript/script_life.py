@@ -6,6 +6,11 @@ from tests.e2e.transcript.steps import Case, Run, Until
 
 _TRAP = "sh -c 'trap \"echo got; exit 7\" {0}; echo ready; while :; do sleep 0.05; done'"
 _READY = Until("logs t-a", "ready")
+_EVENTS = (
+    "events --since 30s --until 0s --filter container=t-events --filter event=create "
+    "--filter event=start --filter event=die --filter event=destroy "
+    "--format '{{.Type}} {{.Action}} {{.Actor.Attributes.exitCode}}'"
+)
 
 LIFE = (
     # states -----------------------------------------------------------------------------
@@ -226,13 +231,10 @@ LIFE = (
     Case(
         "events",
         (
-            Run("run --name t-a {box} sh -c 'exit 3'"),
-            Run("rm t-a"),
-            Run(
-                "events --since 10s --until 0s --filter container=t-a --filter event=create "
-                "--filter event=start --filter event=die --filter event=destroy "
-                "--format '{{.Type}} {{.Action}} {{.Actor.Attributes.exitCode}}'"
-            ),
+            Run("run --name t-events {box} sh -c 'exit 3'"),
+            Run("rm t-events"),
+            Until(_EVENTS, "destroy"),  # `--until 0s` is the last full second
+            Run(_EVENTS),
         ),
     ),
 )

@@ -23,6 +23,8 @@ class Run:
         env: variables of the command line's own environment.
         signal: sent to the command line as soon as it has printed ``ready``.
         ready: see ``signal``.
+        instead: the exit code that Corten is to have where it differs from the recorded one on
+            purpose; the script says why.
     """
 
     line: str
@@ -32,6 +34,7 @@ class Run:
     env: dict[str, str] = field(default_factory=dict)
     signal: str = ""
     ready: str = ""
+    instead: int | None = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Terminal:
 
     Arguments:
         acts: in order: ``("expect", text)`` waits for output, ``("send", keys)`` types,
-            ``("resize", "rows cols")``, ``("kill", name)`` signals the command line.
+            ``("resize", "rows cols")``, after which the command must end.
         keep: whether the output is compared (echo and output may interleave otherwise).
     """
 
