@@ -1,4 +1,4 @@
-"""The warm program: the whole command line imported, one fork per client.
+"""The warm program: the whole command line imported, one forked worker per client.
 
 Started by the daemon with a pipe as standard input that ends when the daemon does. After
 the warm-up nothing can be imported any more, so an upgrade of the files under it never
@@ -13,6 +13,7 @@ import select
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,6 +22,7 @@ from corten.cli.access import grant
 from corten.cli.app import root
 
 GROUP = "corten"
+SPARES = 2
 
 
 def main() -> NoReturn:
@@ -33,7 +35,7 @@ def main() -> NoReturn:
     close_imports()
     gc.collect()
     gc.freeze()
-    _serve(listener, state)
+    Spares(listener, state).keep()
     os._exit(0)
 
 
@@ -64,41 +66,83 @@ def listen(path: Path) -> socket.socket:
         os.umask(mask)
     grant(new, GROUP)
     listener.listen(128)
+    listener.setblocking(False)
     new.rename(path)
     return listener
 
 
-def _serve(listener: socket.socket, state: str) -> None:
-    poll = select.poll()
-    poll.register(0, select.POLLIN)
-    poll.register(listener.fileno(), select.POLLIN)
-    while True:
-        ready = dict(poll.poll())
-        if 0 in ready:
-            return
+class Spares:
+    """Workers that are forked already and wait for a client: a fork and the copying of the
+    pages that every command touches cost as much as the command itself.
+
+    Each holds one end of a pipe and closes it when it has its client (or dies), which is
+    when the next is forked.
+    """
+
+    def __init__(self, listener: socket.socket, state: str) -> None:
+        self._listener = listener
+        self._state = state
+        self._poll = select.poll()
+        self._poll.register(0, select.POLLIN)
+        self._idle: set[int] = set()
+
+    def keep(self) -> None:
+        """Until standard input ends."""
+        while True:
+            while len(self._idle) < SPARES:
+                if not self._fork():
+                    time.sleep(0.1)  # no process or memory left
+            for fd, _events in self._poll.poll():
+                if fd == 0:
+                    return
+                self._poll.unregister(fd)
+                self._idle.remove(fd)
+                os.close(fd)
+
+    def _fork(self) -> bool:
+        reading, writing = os.pipe()
         try:
-            client, _ = listener.accept()
-        except OSError:
-            continue
-        _fork(client, listener, state)
+            pid = os.fork()
+        except OSError as error:
+            os.write(2, f"corten: fork: {error.strerror}\n".encode())
+            os.close(reading)
+            os.close(writing)
+            return False
+        if not pid:
+            self._work(reading, writing)
+        os.close(writing)
+        self._idle.add(reading)
+        self._poll.register(reading, select.POLLIN)
+        return True
 
+    def _work(self, reading: int, writing: int) -> NoReturn:
+        """In the child: wait for a client, serve it, end."""
+        code = 1
+        try:
+            os.setsid()
+            for fd in (reading, *self._idle):
+                os.close(fd)
+            preload.touch()
+            client = self._accept()
+            self._listener.close()
+            os.close(writing)
+            if client is not None:
+                worker.serve(client, self._state, foreign=True)
+            code = 0
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(code)
 
-def _fork(client: socket.socket, listener: socket.socket, state: str) -> None:
-    try:
-        pid = os.fork()
-    except OSError as error:  # no process or memory left: the client does it itself
-        os.write(2, f"corten: fork: {error.strerror}\n".encode())
-        pid = -1
-    if pid:
-        client.close()
-        return
-    code = 1
-    try:
-        listener.close()
-        os.setsid()
-        worker.serve(client, state, foreign=True)
-        code = 0
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    finally:
-        os._exit(code)
+    def _accept(self) -> socket.socket | None:
+        """The next client; None when standard input has ended."""
+        poll = select.poll()
+        poll.register(0, select.POLLIN)
+        poll.register(self._listener.fileno(), select.POLLIN)
+        while True:
+            if any(fd == 0 for fd, _events in poll.poll()):
+                return None
+            try:
+                return self._listener.accept()[0]
+            except BlockingIOError:  # another spare was faster
+                continue

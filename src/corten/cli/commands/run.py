@@ -114,7 +114,8 @@ def _run_attached(
     stream = Stream(first.fds[0], o["tty"], sides["stdin"], o["sig_proxy"], o["detach_keys"])
     target = ContainerTarget(session, container_id, condition)
     code = Attached(session, target, stream, number, started.update).follow()
-    if "started" in started and (o["timings"] or config["image"] in HELLO):
+    greeting = config["image"] in HELLO and "cmd" not in config
+    if "started" in started and (o["timings"] or greeting):
         print_timings(started["started"], total=time.monotonic() - begun)
     return 0 if code is None else code
 

@@ -70,11 +70,13 @@ def info(session: Session, layout: str) -> None:
 
 def _print_facts(facts: dict[str, Any], depth: int) -> None:
     for key, value in facts.items():
-        title = f"{' ' * depth}{key.replace('_', ' ').capitalize()}:"
+        name = key.replace("_", " ") if depth else key.replace("_", " ").capitalize()
+        title = f"{' ' * depth}{name}:"
+        if value in ("", [], {}, None):
+            continue
         if isinstance(value, dict):
-            if value:
-                print(title)
-                _print_facts(value, depth + 1)
+            print(title)
+            _print_facts(value, depth + 1)
         elif isinstance(value, list):
             print(title, ", ".join(str(item) for item in value))
         elif key in ("memory", "mem_total") and isinstance(value, int):
