@@ -1,8 +1,4 @@
-"""A real daemon with a CNI network, in a network namespace of its own, and a gRPC client.
-
-The daemon is started by ``nsenter`` into a namespace that a sleeping process holds, so
-that its bridges and rules touch nothing of the machine and outlive a ``kill -9`` of it.
-"""
+"""A real daemon with a CNI network, in a network namespace of its own, and a gRPC client."""
 
 from __future__ import annotations
 
@@ -15,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import REPOSITORY, Daemon
+from tests.e2e.network_lab import NetnsDaemon
+from tests.harness import REPOSITORY
 from tests.support import eventually
 
 subprocess.run([sys.executable, str(REPOSITORY / "tools/gen_proto.py"), "--ensure"], check=True)
@@ -25,18 +22,11 @@ from tests.cri.client import IMAGE, Cri, Pod  # noqa: E402 needs the generated m
 PLUGINS = "/usr/lib/cni"
 
 
-class CriDaemon(Daemon):
+class CriDaemon(NetnsDaemon):
     """One ``cortend`` whose pods are on a CNI bridge of its own."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._holder = subprocess.Popen(
-            ["unshare", "-n", "sh", "-c", "ip link set lo up && echo ready && exec sleep infinity"],
-            stdout=subprocess.PIPE,
-        )
-        assert self._holder.stdout is not None
-        with self._holder.stdout as output:
-            assert output.readline() == b"ready\n"
         self._write_network()
         self.logs = self.base / "logs"
 
@@ -60,26 +50,12 @@ class CriDaemon(Daemon):
         document = {"cniVersion": "1.0.0", "name": "pods", "plugins": [bridge, portmap]}
         (directory / "10-pods.conflist").write_text(json.dumps(document))
 
-    def argv(self) -> list[str]:
-        return [*self.inside(), *super().argv()]
-
-    def inside(self) -> list[str]:
-        """What runs a command in the daemon's network namespace."""
-        return ["nsenter", f"--net=/proc/{self._holder.pid}/ns/net"]
-
     def leases(self) -> list[str]:
         """Addresses that the network's IPAM has given."""
         directory = self.base / "ipam/pods"
         if not directory.exists():  # before the first pod
             return []
         return sorted(p.name for p in directory.iterdir() if p.name[0].isdigit())
-
-    def close(self) -> None:
-        try:
-            super().close()
-        finally:
-            self._holder.kill()
-            self._holder.wait()
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import subprocess
 import threading
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Address, IPv4Interface
@@ -22,6 +23,7 @@ from corten.networks.rtnl import Rtnl
 from corten.networks.service import NetworkService
 from corten.networks.types import NetworkConfig
 from corten.store.database import Database
+from tests.harness import Daemon
 
 T = TypeVar("T")
 
@@ -155,6 +157,42 @@ class Lab:
     def close(self) -> None:
         for namespace in (self.host, self.outside, *self.containers):
             namespace.close()
+
+
+class NetnsDaemon(Daemon):
+    """A real ``cortend`` in a network namespace that a sleeping process holds, so that its
+    bridges and rules touch nothing of the machine and outlive a ``kill -9`` of it."""
+
+    def __init__(self, *, config: str = "") -> None:
+        super().__init__(config=config)
+        self._holder = subprocess.Popen(
+            ["unshare", "-n", "sh", "-c", "ip link set lo up && echo ready && exec sleep infinity"],
+            stdout=subprocess.PIPE,
+        )
+        assert self._holder.stdout is not None
+        with self._holder.stdout as output:
+            assert output.readline() == b"ready\n"
+
+    def argv(self) -> list[str]:
+        return [*self.inside(), *super().argv()]
+
+    def inside(self) -> list[str]:
+        """What runs a command in the daemon's network namespace."""
+        return ["nsenter", f"--net=/proc/{self._holder.pid}/ns/net"]
+
+    def run_inside(self, *command: str, check: bool = True) -> str:
+        """What a command there prints."""
+        done = subprocess.run(
+            [*self.inside(), *command], capture_output=True, text=True, check=check, timeout=30
+        )
+        return done.stdout
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            self._holder.kill()
+            self._holder.wait()
 
 
 def echo_server(address: str, port: int, *, greeting: bytes) -> socket.socket:
