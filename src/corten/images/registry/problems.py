@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from typing import Any
 from urllib.parse import urlsplit
@@ -136,7 +137,7 @@ def from_exception(error: BaseException, host: str) -> Unavailable:
         )
     if isinstance(error, aiohttp.ClientConnectorError):
         return Unavailable(
-            f"{host} does not answer: {error.os_error.strerror or error.os_error}",
+            f"{host} does not answer: {_os_reason(error.os_error)}",
             step="connect",
             path=host,
             errno=error.os_error.errno or 0,
@@ -153,6 +154,10 @@ def from_exception(error: BaseException, host: str) -> Unavailable:
         path=host,
         hint="try again",
     )
+
+
+def _os_reason(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else str(error)[:_SHOWN]
 
 
 def _tls_reason(error: BaseException) -> str:
