@@ -30,7 +30,7 @@ _WORDS = {
         "executable file not found in $PATH",
         ("executable file not found", "no such file or directory"),
     ),
-    "program_not_executable": ("permission denied", ("permission denied", "is a directory")),
+    "program_not_executable": ("permission denied", ("permission denied",)),
 }
 
 

@@ -6,22 +6,22 @@ from typing import Any
 
 from aiohttp import web
 
-from corten.dockerapi import create, errors, frames, pump
+from corten.dockerapi import create, pump
 from corten.dockerapi.call import TENANT, Call, TakenOver, empty, json
 from corten.dockerapi.containers import size
 from corten.dockerapi.requests import ExecBody, ExecStartBody
-from corten.dockerapi.streaming import content_type, detach_scanner, open_stream
+from corten.dockerapi.streaming import content_type, detach_scanner, open_stream, say
 from corten.engine.types import Exec
 from corten.errors import CortenError, FailedPrecondition, InvalidArgument
 
-_SAID_IN_STREAM = ("program_not_found", "program_not_executable")
+_BEFORE_STREAM = ("not_found", "failed_precondition", "unimplemented")
 
 
 async def create_exec(call: Call) -> web.Response:
     """``POST /containers/{id}/exec``."""
     record = call.engine.get_container(TENANT, call.params["id"])
     config = create.exec_config(await call.body(ExecBody))
-    detach_scanner(config.detach_keys, tty=config.tty)
+    detach_scanner(config.detach_keys, tty=config.tty, what="escape")
     if record.state.status == "paused":
         raise FailedPrecondition(
             f"Container {record.name} is paused, unpause the container before exec"
@@ -47,9 +47,9 @@ async def start_exec(call: Call) -> web.StreamResponse:
     try:
         connected = await call.engine.start_exec(TENANT, record.id, stream=True, tty=body.tty)
     except CortenError as error:
-        if error.code not in _SAID_IN_STREAM:
+        if error.code in _BEFORE_STREAM:
             raise
-        return await _say(call, kind, error, tty=record.config.tty)
+        return await say(call, kind, error, tty=record.config.tty)
     assert connected is not None
     try:
         client = open_stream(call, kind)
@@ -100,13 +100,3 @@ def document(record: Exec) -> dict[str, Any]:
         "DetachKeys": config.detach_keys,
         "Pid": record.pid,
     }
-
-
-async def _say(call: Call, kind: str, error: CortenError, *, tty: bool) -> TakenOver:
-    """A program that can't be started says so in the stream, as under docker; the command line
-    then reads the exit code (126, 127) from the exec."""
-    text = errors.message(error).encode() + b"\r\n"
-    client = open_stream(call, kind)
-    client.writer.write(text if tty else frames.frame(frames.STDOUT, text))
-    await pump.close(client)
-    return TakenOver()

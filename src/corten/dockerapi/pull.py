@@ -11,8 +11,8 @@ import msgspec
 from aiohttp import web
 
 from corten.dockerapi.call import TENANT, Call, fault
-from corten.engine.types import Auth, Image, Progress
-from corten.errors import CortenError, InvalidArgument, NotFound, Unimplemented
+from corten.engine.types import Auth, Progress
+from corten.errors import CortenError, InvalidArgument, Unimplemented
 from corten.spec import reference
 
 _WITH_BAR = ("Downloading", "Extracting")
@@ -31,7 +31,6 @@ async def create_image(call: Call) -> web.StreamResponse:
     if call.text("fromSrc"):
         raise Unimplemented("importing an image (fromSrc) is not implemented by corten yet")
     ref = pulled_reference(call.text("fromImage"), call.text("tag"))
-    before = _image_id(call, str(ref))
     queue = _Queue()
     pulling = asyncio.ensure_future(
         call.engine.pull_image(
@@ -47,21 +46,13 @@ async def create_image(call: Call) -> web.StreamResponse:
     if first is None and pulling.exception() is not None:
         pulling.result()  # raises
     response = await call.stream("application/json")
-    head: dict[str, object] = {
-        "status": f"Pulling from {ref.path}",
-        "id": ref.tag or str(ref.digest),
-    }
-    await response.write(_line(head))
     while first is not None:
         await response.write(_line(message(first)))
         first = await queue.get()
     try:
-        image = await pulling
+        await pulling
     except CortenError as error:
         await response.write(_line(fault(error)))
-    else:
-        for line in closing(ref, image, before):
-            await response.write(_line({"status": line}))
     await response.write_eof()
     return response
 
@@ -131,22 +122,6 @@ def size(count: int) -> str:
             break
         value, unit = value / 1000, larger
     return f"{value:.4g}{unit}"
-
-
-def closing(ref: reference.Reference, image: Image, before: str) -> list[str]:
-    """The last lines: the digest, and whether anything was new."""
-    prefix = f"{ref.repository}@"
-    digest = next((name for name in image.digests if name.startswith(prefix)), "")
-    news = "Image is up to date for" if before == image.id else "Downloaded newer image for"
-    lines = [f"Digest: {digest.removeprefix(prefix)}"] if digest else []
-    return [*lines, f"Status: {news} {ref.familiar}"]
-
-
-def _image_id(call: Call, ref: str) -> str:
-    try:
-        return call.engine.get_image(TENANT, ref).id
-    except NotFound:
-        return ""
 
 
 def _line(value: Mapping[str, object]) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from corten.dockerapi import detach, frames, pump, times
+from corten.dockerapi import detach, errors, frames, pump, times
 from corten.dockerapi.batch import Batch
 from corten.dockerapi.call import TENANT, Call, TakenOver, json
 from corten.engine.contract import WaitCondition
@@ -47,7 +47,18 @@ def open_stream(call: Call, kind: str) -> pump.Stream:
     return client
 
 
-def detach_scanner(text: str, *, tty: bool) -> detach.Scanner:
+async def say(call: Call, kind: str, error: CortenError, *, tty: bool) -> TakenOver:
+    """Answer a stream's request with a stream that holds the error, as dockerd does: command
+    lines show the text of a stream, of another answer they may show the status alone. After
+    a failed exec they ask for its exit code (126, 127)."""
+    text = errors.message(error).encode() + b"\r\n"
+    client = open_stream(call, kind)
+    client.writer.write(text if tty else frames.frame(frames.STDOUT, text))
+    await pump.close(client)
+    return TakenOver()
+
+
+def detach_scanner(text: str, *, tty: bool, what: str = "detach") -> detach.Scanner:
     """Finds the detach keys; without a terminal there are none.
 
     Raises:
@@ -56,7 +67,7 @@ def detach_scanner(text: str, *, tty: bool) -> detach.Scanner:
     try:
         keys = detach.parse(text)
     except InvalidArgument as error:
-        raise InvalidArgument(f"Invalid detach keys ({text}) provided: {error}") from None
+        raise InvalidArgument(f"Invalid {what} keys ({text}) provided: {error}") from None
     return detach.Scanner(keys if tty else b"")
 
 
@@ -69,14 +80,18 @@ async def attach(call: Call) -> web.StreamResponse:
             f"container {record.id} is {record.state.status}, {hint} before attach"
         )
     tty = record.config.tty
-    scanner = detach_scanner(call.text("detachKeys"), tty=tty)
+    kind = content_type(call, tty=tty)
+    try:
+        scanner = detach_scanner(call.text("detachKeys"), tty=tty)
+    except InvalidArgument as error:
+        return await say(call, kind, error, tty=tty)
     stdin = call.flag("stdin") and record.config.open_stdin
     streams = {"stdout": call.flag("stdout"), "stderr": call.flag("stderr")}
     connected = None
     if call.flag("stream"):
         connected = await call.engine.attach_container(TENANT, record.id, stdin=stdin, **streams)
     try:
-        client = open_stream(call, content_type(call, tty=tty))
+        client = open_stream(call, kind)
     except BaseException:
         if connected is not None:
             connected.close()

@@ -20,7 +20,6 @@ from corten.errors import (
     FailedPrecondition,
     InvalidArgument,
     NotFound,
-    ProgramNotExecutable,
     ProgramNotFound,
 )
 from corten.launch.messages import Exec as ExecRequest
@@ -115,11 +114,7 @@ class Execs:
         )
 
     async def _failed(self, found: Exec, error: CortenError) -> None:
-        code = 126
-        if isinstance(error, ProgramNotFound):
-            code = 127
-        elif not isinstance(error, ProgramNotExecutable):
-            code = 128
+        code = 127 if isinstance(error, ProgramNotFound) else 126  # dockerd's, for whatever else
 
         def step(tx: Tx) -> None:
             now = tx.exec(found.id)

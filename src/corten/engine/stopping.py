@@ -140,7 +140,7 @@ class Signaller:
         container_id = run.container_id
         async with self._parts.locks.hold(("container", container_id)):
             record = self._record(container_id)
-            if record.state.status == after:
+            if record.state.status == after == "paused":
                 raise FailedPrecondition(f"Container {container_id} is already {after}")
             if record.state.status != before:
                 raise FailedPrecondition(f"Container {container_id} is not {before}")

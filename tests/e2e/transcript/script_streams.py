@@ -45,7 +45,9 @@ STREAMS = (
     Case(
         "logs",
         (
-            Run("run -d --name t-a {box} sh -c 'echo 1; echo 2 >&2; echo 3; printf 4'"),
+            Run(
+                "run -d --name t-a {box} sh -c 'echo 1; sleep 0.2; echo 2 >&2; sleep 0.2; echo 3; printf 4'"
+            ),
             Run("wait t-a"),
             Run("logs t-a"),
             Run("logs --tail 2 t-a"),
