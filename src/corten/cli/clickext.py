@@ -40,7 +40,6 @@ class Command(click.Command):
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         if not self.examples:
             return
-        formatter.write_paragraph()
         with formatter.section("Examples"):
             for line in self.examples:
                 formatter.write(f"  {line}\n")

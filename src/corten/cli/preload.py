@@ -54,8 +54,7 @@ def touch() -> None:
     """In a spare worker: use what every command uses, so that the pages are its own before
     its client comes."""
     word = "corten"
-    ctx = click.Context(_commands["run"], info_name=word)
-    _commands["run"].parse_args(ctx, ["--rm", "-it", "-e", "A=b", "image", "true"])
+    ctx = _commands["run"].make_context(word, ["--rm", "-it", "-e", "A=b", "image", "true"])
     config = options.container_config("image", ("true",), ctx.params)
     jsonlite.loads(jsonlite.dumpb({"op": "run", "config": config}))
     takeover.parse_limits(Path("/proc/self/limits").read_text())
