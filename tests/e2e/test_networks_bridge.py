@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from corten.errors import FailedPrecondition, NotFound
+from corten.networks import host, records
 from corten.networks.service import NetworkService
 from corten.networks.types import Attached, NetworkConfig, Port
+from corten.store.database import Database
 from tests.conftest import needs_root
 from tests.e2e.network_lab import HOST, OUTSIDE, Lab, Namespace, ask, echo_server
 from tests.support import eventually
@@ -314,3 +317,58 @@ def test_the_configured_subnet_is_used(lab: Lab) -> None:
         assert a.links()["eth0"].mtu == 1300
 
     lab.run(test, config=NetworkConfig(subnet4="10.77.0.0/24", mtu=1300))
+
+
+def test_a_record_without_an_interface_is_harmless(lab: Lab) -> None:
+    """A daemon killed between the record and the effect, whatever became of the container."""
+    a, b = lab.container(), lab.container()
+
+    async def first(service: NetworkService) -> None:
+        for name, namespace in ((ONE, a), (TWO, b)):
+            made = await attach(service, name, namespace)
+            link = made.attachment.host_interface
+            lab.host.run(partial(host.remove_links, [link]))
+
+    async def second(service: NetworkService) -> None:
+        assert len(service.attachments(ONE)) == 1
+        assert service.attachments(TWO) == ()
+        await service.detach(ONE)
+        assert (await attach(service, THREE, lab.container())).attachment.ipv4 == "172.17.0.4"
+
+    lab.run(first)
+    lab.run(second, live=(ONE,))
+
+
+def test_without_nftables_ports_are_left_to_the_relay(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(self: object) -> None:
+        raise FailedPrecondition("libnftables is not installed")
+
+    monkeypatch.setattr("corten.kernel.libnftables.Nftables.__init__", absent)
+    a = lab.container()
+
+    async def test(service: NetworkService) -> None:
+        made = await attach(service, ONE, a, Port(container_port=80, host_port=8080))
+        assert len(made.listeners) == 2
+        made.close()
+        network = service.networks()[0]
+        assert (network.nat, network.nat_problem) == ("relay", "libnftables is not installed")
+        await service.detach(ONE)
+
+    lab.run(test)
+
+
+def test_the_host_forwards_and_the_old_setting_is_on_record(lab: Lab) -> None:
+    setting = Path("/proc/sys/net/ipv4/ip_forward")
+    lab.host.run(partial(setting.write_text, "0"))  # else the machine's is inherited
+    a = lab.container()
+
+    async def test(service: NetworkService) -> None:
+        await attach(service, ONE, a)
+
+    lab.run(test)
+    assert lab.host.run(setting.read_text) == "1\n"
+    db = Database(str(lab.base / "corten.db"))
+    assert db.read(records.settings) == [(str(setting), "0", "1")]
+    db.close()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from corten.errors import FailedPrecondition
-from corten.networks.bridge import forwards_of
 from corten.networks.firewall import BridgeRules, Firewall, Forward, ruleset
+from corten.networks.segment import forwards_of
 from corten.networks.types import Attachment, Port
 
 WEB = Forward("tcp", "0.0.0.0", 8080, "172.17.0.2", 80)
