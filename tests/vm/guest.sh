@@ -23,8 +23,8 @@ cgroup_of() { sed -n 's/^0:://p' "/proc/$1/cgroup"; }
 pid_of() { corten inspect --format '{{.State.Pid}}' "$1"; }
 
 install_corten() {
-    mkdir -p /tmp/source && cp -r /mnt/source/. /tmp/source && cd /tmp/source &&
-        make install DEPS=/mnt/deps
+    mkdir -p /tmp/source && cp -a /mnt/source/. /tmp/source && cd /tmp/source &&
+        timeout 180 make install DEPS=/mnt/deps
 }
 unit_starts() { systemctl start corten.service && systemctl is-active corten.service; }
 hello() { has "$(corten run --rm hello)" "Hello"; }
