@@ -176,9 +176,14 @@ class NetnsDaemon(Daemon):
     def argv(self) -> list[str]:
         return [*self.inside(), *super().argv()]
 
+    @property
+    def netns(self) -> str:
+        """The daemon's network namespace."""
+        return f"/proc/{self._holder.pid}/ns/net"
+
     def inside(self) -> list[str]:
-        """What runs a command in the daemon's network namespace."""
-        return ["nsenter", f"--net=/proc/{self._holder.pid}/ns/net"]
+        """What runs a command there."""
+        return ["nsenter", f"--net={self.netns}"]
 
     def run_inside(self, *command: str, check: bool = True) -> str:
         """What a command there prints."""
