@@ -9,7 +9,7 @@ from typing import Any
 
 from corten.engine.launching import Launcher
 from corten.engine.peer import Peer, ProcessWatch
-from corten.errors import NotFound
+from corten.errors import NotFound, Unavailable
 from corten.launch import client
 from corten.launch.client import Event, Reply
 from corten.launch.messages import (
@@ -26,6 +26,7 @@ from corten.launch.messages import (
     read,
 )
 
+_CONNECT = 15.0  # seconds for a monitor that is being made to listen
 _LOCK_POLL = 0.02  # seconds
 
 
@@ -201,3 +202,15 @@ def exit_of(state: MonitorState) -> Exit:
 def created(reply: Reply) -> Created:
     """The first reply of a container's monitor."""
     return read(Created, reply.result())
+
+
+async def until_connected(monitor: Monitor) -> MonitorState:
+    """Reconnect, also to a monitor that does not listen yet. NotFound: it has ended."""
+    async with asyncio.timeout(_CONNECT):
+        while True:
+            try:
+                return await monitor.reconnect()
+            except (NotFound, Unavailable):
+                if not client.is_locked(monitor.run_dir):
+                    raise NotFound("the monitor has ended", path=monitor.run_dir) from None
+                await asyncio.sleep(0.01)

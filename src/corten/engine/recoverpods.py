@@ -8,7 +8,7 @@ import logging
 import msgspec
 
 from corten.engine.door import Tx
-from corten.engine.monitors import Monitor
+from corten.engine.monitors import Monitor, until_connected
 from corten.engine.parts import Parts
 from corten.engine.podding import Pods
 from corten.engine.tables import Intent, get_pod
@@ -63,9 +63,17 @@ class PodRecovery:
             return
         pod, ready = found
         if intent.kind == "pod-run" and not ready:
+            await self._find_monitor(pod)
             await self._pods.take_down(pod)
             await self._parts.door.commit(lambda tx: tx.drop_pod(pod.id), durable=True)
         elif intent.kind == "pod-stop":
             await self._pods.finish_stop(pod)
         elif intent.kind == "pod-remove":
             await self._pods.finish_remove(pod)
+
+    async def _find_monitor(self, pod: Pod) -> None:
+        """The monitor of a pod that was being made: only a known one can be ended."""
+        monitor = Monitor(pod.id, self._parts.settings.pod_dir(pod.id), self._parts.sink)
+        with contextlib.suppress(NotFound):
+            await until_connected(monitor)
+            self._parts.pod_monitors[pod.id] = monitor

@@ -3,7 +3,6 @@ earlier daemon had begun is finished or undone."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable
@@ -15,7 +14,7 @@ from corten.engine.boot import wall_ns
 from corten.engine.creating import Creator
 from corten.engine.door import Tx
 from corten.engine.execs import Execs
-from corten.engine.monitors import Monitor
+from corten.engine.monitors import Monitor, until_connected
 from corten.engine.networking import endpoints_of
 from corten.engine.parts import Parts
 from corten.engine.podding import Pods
@@ -26,13 +25,12 @@ from corten.engine.stopping import Signaller
 from corten.engine.sweeping import Sweeper
 from corten.engine.tables import Intent
 from corten.engine.types import Container
-from corten.errors import CortenError, NotFound, Unavailable
+from corten.errors import CortenError, NotFound
 from corten.launch import client, orphan
 from corten.launch.messages import Delete, MonitorState
 
 _log = logging.getLogger(__name__)
 _BURY = 60.0
-_CONNECT = 15.0  # seconds for a monitor that is being made to listen
 _LOST_IN_REBOOT = 255  # Docker's and containerd's code for "nobody saw the end"
 
 
@@ -123,7 +121,7 @@ class Recovery:
         parts = self._parts
         monitor = Monitor(record.id, run_dir, parts.sink)
         try:
-            state = await _until_connected(monitor, run_dir)
+            state = await until_connected(monitor)
         except NotFound:
             await self._gone(record, run_dir)
             return
@@ -206,15 +204,3 @@ class Recovery:
             now = self._parts.view.containers.get(record.id)
             if now is not None and not states.is_running(now):
                 self._remover.begin(record.id)
-
-
-async def _until_connected(monitor: Monitor, run_dir: str) -> MonitorState:
-    """Connect, also to a monitor that does not listen yet. NotFound: it has ended."""
-    async with asyncio.timeout(_CONNECT):
-        while True:
-            try:
-                return await monitor.reconnect()
-            except (NotFound, Unavailable):
-                if not client.is_locked(run_dir):
-                    raise NotFound("the monitor has ended", path=run_dir) from None
-                await asyncio.sleep(0.01)
