@@ -164,12 +164,13 @@ class Repository:
             ingest.restart()
         path = f"blobs/{wanted.digest}"
         with closing(await self._open("GET", path, headers, downgrade=True)) as response:
-            if response.status == 416:
+            goes_on = response.status == 206 and _continues(response, ingest.offset)
+            if response.status == 416 or (response.status == 206 and not goes_on):
                 ingest.restart()
                 raise _Transient(Unavailable("the registry can't go on where it was"))
             if response.status not in (200, 206):
                 raise await self._problem(response, f"blob {wanted.digest} of {self._shown}")
-            if response.status == 200 or not _continues(response, ingest.offset):
+            if not goes_on:
                 ingest.restart()
             _check_length(response, wanted, ingest.offset)
             await self._copy(response, ingest, grown, meter)

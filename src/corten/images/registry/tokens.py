@@ -77,7 +77,7 @@ def request(challenge: Challenge, scope: str, auth: Auth | None, *, tls: bool) -
     if auth is not None and auth.username:
         query += [("account", auth.username), ("client_id", _CLIENT_ID)]
         headers["Authorization"] = basic(auth)
-    joint = "&" if parts.query else "?"
+    joint = "" if not query else "&" if parts.query else "?"
     return TokenRequest(url=f"{realm}{joint}{urlencode(query)}", form=None, headers=headers)
 
 
