@@ -332,7 +332,7 @@ def exec_process(
     try:
         wiring.join_files = cgroup.join_files() if cgroup is not None else []
         if cgroup is not None and not wiring.join_files:
-            cgroup_fd = cgroup.dir_fd()
+            cgroup_fd = cgroup.dir_fd(beside=pid)
         join(compiled, wiring, target, cgroup_fd=cgroup_fd)
         return _await_exec(wiring.ours)
     finally:

@@ -1,0 +1,188 @@
+"""The command line of ``corten-oci``: runc's commands and options.
+
+This module imports next to nothing: for a command that forks into a container the first
+interpreter only puts itself out of reach (``guard``) and starts again.
+"""
+
+from __future__ import annotations
+
+import posix
+import sys
+
+from corten.errors import CortenError, InvalidArgument
+from corten.oci.cliargs import SWITCH, VALUE, parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from corten.oci.cliargs import Arguments
+    from corten.oci.report import Log
+
+DEFAULT_ROOT = "/run/corten-oci"
+# ours is said as a plain command, so that scripts find it beside runc's
+NAME = "corten-oci"
+
+_GLOBAL = {
+    "root": VALUE,
+    "log": VALUE,
+    "log-format": VALUE,
+    "debug": SWITCH,
+    "systemd-cgroup": SWITCH,
+    "rootless": VALUE,
+    "criu": VALUE,
+    "version": SWITCH,
+    "help": SWITCH,
+}
+_SHORT = {"v": "version", "h": "help"}
+
+# command: (module, function)
+_COMMANDS = {
+    "create": ("cli_run", "create"),
+    "run": ("cli_run", "run"),
+    "start": ("cli_run", "start"),
+    "exec": ("cli_exec", "exec_"),
+    "state": ("cli_manage", "state"),
+    "list": ("cli_manage", "list_"),
+    "kill": ("cli_manage", "kill"),
+    "delete": ("cli_manage", "delete"),
+    "ps": ("cli_manage", "ps"),
+    "pause": ("cli_manage", "pause"),
+    "resume": ("cli_manage", "resume"),
+    "spec": ("cli_info", "spec"),
+    "features": ("cli_info", "features"),
+}
+_FORKING = ("create", "run", "exec")
+_LATER = ("checkpoint", "restore", "events", "update")
+# what a failure of `exec` itself is told by, apart from the program's own code
+_EXEC_FAILED = 255
+
+
+class Settings:
+    """What every command is given.
+
+    Attributes:
+        root: directory of the containers' states.
+        log: where messages go.
+        systemd: cgroups are made by systemd.
+        host_mounts: descriptor of the host's mount namespace, -1 if we are in it.
+    """
+
+    __slots__ = ("host_mounts", "log", "root", "systemd")
+
+    def __init__(self, root: str, log: Log, *, systemd: bool, host_mounts: int) -> None:
+        self.root = root
+        self.log = log
+        self.systemd = systemd
+        self.host_mounts = host_mounts
+
+
+def main() -> int:
+    """Run the command of ``sys.argv``; its exit code."""
+    argv = sys.argv
+    try:
+        given = parse(argv[1:], _GLOBAL, short=_SHORT, until_word=True)
+    except CortenError as error:
+        return _complain(str(error))
+    command = given.words[0] if given.words else ""
+    if given.switch("version"):
+        return _version()
+    if given.switch("help") or command in ("", "help", "h"):
+        return _help()
+    root = given.text("root", DEFAULT_ROOT)
+    host = -1
+    if command in _FORKING and not _asks_for_help(given.words):
+        host = _protect(argv, root)
+    return _run(given, command, root, host)
+
+
+def _protect(argv: list[str], root: str) -> int:
+    from corten.oci import guard
+
+    host = guard.host_mounts()
+    if host < 0:
+        try:
+            guard.protect(argv, root)
+        except OSError as error:
+            return _unprotected(error)
+    return host
+
+
+def _unprotected(error: OSError) -> int:
+    """Without the rights to mount there is no container either: the error comes from there."""
+    posix.write(2, f"{NAME}: the interpreter can't be protected: {error}\n".encode())
+    return -1
+
+
+def _asks_for_help(words: list[str]) -> bool:
+    return len(words) > 1 and words[1] in ("--help", "-h", "-help")
+
+
+def _run(given: Arguments, command: str, root: str, host: int) -> int:
+    from corten.oci.report import Log, text_of
+
+    form = given.text("log-format", "text")
+    if form not in ("text", "json"):
+        return _complain(f'invalid log-format "{form}": must be either text or json')
+    log = Log(given.text("log"), form, given.switch("debug"))
+    settings = Settings(
+        _absolute(root), log, systemd=given.switch("systemd-cgroup"), host_mounts=host
+    )
+    try:
+        return int(_function(command)(settings, given.words[1:]))
+    except CortenError as error:
+        log.error(_sentence(command, text_of(error)))
+    except BrokenPipeError:
+        pass  # whoever read our output has gone
+    return _EXEC_FAILED if command == "exec" else 1
+
+
+def _function(command: str):  # type: ignore[no-untyped-def]  # (Settings, list[str]) -> int
+    if command not in _COMMANDS:
+        from corten.errors import Unimplemented
+
+        if command in _LATER:
+            raise Unimplemented(f"{NAME} {command} is not offered yet")
+        raise InvalidArgument(f"No help topic for '{command}'")
+    module, name = _COMMANDS[command]
+    return getattr(__import__(f"corten.oci.{module}", None, None, [name]), name)
+
+
+def _sentence(command: str, text: str) -> str:
+    """As runc words it; containerd and dockerd search these texts."""
+    if command in ("create", "run"):
+        return f"{NAME} {command} failed: unable to start container process: {text}"
+    if command == "exec":
+        return f"exec failed: unable to start container process: {text}"
+    return text
+
+
+def _absolute(path: str) -> str:
+    return path if path.startswith("/") else f"{posix.getcwd()}/{path}"
+
+
+def _complain(text: str) -> int:
+    posix.write(2, f"{NAME}: {text}\n".encode())
+    return 1
+
+
+def _version() -> int:
+    from corten import __version__
+    from corten.spec.runtime import VERSION
+
+    posix.write(1, f"{NAME} version {__version__}\nspec: {VERSION}\n".encode())
+    return 0
+
+
+def _help() -> int:
+    lines = [
+        f"{NAME} - Open Container Initiative runtime",
+        "",
+        f"usage: {NAME} [global options] command [options] [arguments]",
+        "",
+        f"commands: {' '.join(_COMMANDS)}",
+        f"global options: {' '.join(['--' + name for name in _GLOBAL])}",
+        "",
+        "Commands and options are those of runc(8).",
+        "",
+    ]
+    posix.write(1, "\n".join(lines).encode())
+    return 0

@@ -1,0 +1,125 @@
+"""``spec`` and ``features``."""
+
+from __future__ import annotations
+
+import posix
+from errno import EEXIST
+
+from corten import __version__
+from corten.cgroups.detect import hierarchies
+from corten.errors import AlreadyExists, CortenError
+from corten.kernel import creds
+from corten.kernel.paths import exists, fsencode
+from corten.kernel.seccomp import FLAGS
+from corten.oci import mountoptions
+from corten.oci.cliargs import SWITCH, VALUE, parse
+from corten.oci.failure import failed
+from corten.oci.template import default_config, rootless
+from corten.spec import jsonlite
+from corten.spec.runtime import HOOK_KINDS, NAMESPACE_TYPES, VERSION
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from corten.oci.cli import Settings
+
+_SECCOMP_ACTIONS = (
+    "SCMP_ACT_ALLOW",
+    "SCMP_ACT_ERRNO",
+    "SCMP_ACT_KILL",
+    "SCMP_ACT_KILL_PROCESS",
+    "SCMP_ACT_KILL_THREAD",
+    "SCMP_ACT_LOG",
+    "SCMP_ACT_NOTIFY",
+    "SCMP_ACT_TRACE",
+    "SCMP_ACT_TRAP",
+)
+_SECCOMP_OPERATORS = (
+    "SCMP_CMP_EQ",
+    "SCMP_CMP_GE",
+    "SCMP_CMP_GT",
+    "SCMP_CMP_LE",
+    "SCMP_CMP_LT",
+    "SCMP_CMP_MASKED_EQ",
+    "SCMP_CMP_NE",
+)
+_SECCOMP_ARCHITECTURES = ("SCMP_ARCH_AARCH64", "SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64")
+
+
+def spec(settings: Settings, argv: list[str]) -> int:
+    """Write a config.json to start from."""
+    args = parse(
+        argv,
+        {"bundle": VALUE, "rootless": SWITCH, "help": SWITCH},
+        short={"b": "bundle", "h": "help"},
+    )
+    config = default_config()
+    if args.switch("rootless"):
+        config = rootless(config, posix.geteuid(), posix.getegid())
+    bundle = args.text("bundle")
+    path = f"{bundle}/config.json" if bundle else "config.json"
+    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC
+    try:
+        fd = posix.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno == EEXIST:
+            raise AlreadyExists(f"File {path} exists. Remove it first") from None
+        raise failed("write config.json", error, path=path) from None
+    try:
+        posix.write(fd, fsencode(jsonlite.pretty(config, "\t") + "\n"))
+    finally:
+        posix.close(fd)
+    return 0
+
+
+def features(settings: Settings, argv: list[str]) -> int:
+    """Print what this runtime offers (features.md)."""
+    parse(argv, {"help": SWITCH}, short={"h": "help"})
+    posix.write(1, fsencode(jsonlite.pretty(feature_document()) + "\n"))
+    return 0
+
+
+def feature_document() -> dict[str, Any]:
+    """features.md and features-linux.md, from the tables that the code itself uses."""
+    words = (*mountoptions.FLAGS, *mountoptions.PROPAGATION, *mountoptions.RECURSIVE, "tmpcopyup")
+    return {
+        "ociVersionMin": "1.0.0",
+        "ociVersionMax": VERSION,
+        "hooks": list(HOOK_KINDS),
+        "mountOptions": sorted(words),
+        "linux": {
+            "namespaces": sorted(NAMESPACE_TYPES),
+            "capabilities": list(creds.CAPABILITIES),
+            "cgroup": _cgroup_features(),
+            "seccomp": {
+                "enabled": True,
+                "actions": list(_SECCOMP_ACTIONS),
+                "operators": list(_SECCOMP_OPERATORS),
+                "archs": list(_SECCOMP_ARCHITECTURES),
+                "knownFlags": sorted(FLAGS),
+                "supportedFlags": sorted(FLAGS),
+            },
+            "apparmor": {"enabled": True},
+            "selinux": {"enabled": True},
+            "intelRdt": {"enabled": False},
+            "mountExtensions": {"idmap": {"enabled": False}},
+            "netDevices": {"enabled": False},
+        },
+        "annotations": {"org.corten.version": __version__},
+        "potentiallyUnsafeConfigAnnotations": [],
+    }
+
+
+def _cgroup_features() -> dict[str, bool]:
+    try:
+        kind = hierarchies().kind
+    except CortenError:
+        kind = ""
+    return {
+        "v1": kind in ("v1", "hybrid"),
+        "v2": kind in ("v2", "hybrid"),
+        "systemd": exists("/run/systemd/system"),
+        "systemdUser": False,
+        "rdma": True,
+    }

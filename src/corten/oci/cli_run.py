@@ -1,0 +1,332 @@
+"""``create``, ``run`` and ``start``."""
+
+from __future__ import annotations
+
+import posix
+import time
+from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, SOCK_STREAM, socket
+
+from corten.cgroups import open_cgroup
+from corten.errors import CortenError, FailedPrecondition, InvalidArgument
+from corten.kernel.process import pidfd_send_signal, start_time
+from corten.kernel.sockets import send_packet
+from corten.oci import container
+from corten.oci.channel import Channel
+from corten.oci.cliargs import SWITCH, VALUE, parse
+from corten.oci.failure import failed
+from corten.oci.paths import join
+from corten.oci.plan import PlanOptions, compile_plan
+from corten.oci.records import Record, read_json, write_file
+from corten.spec.runtime import VERSION
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from corten.cgroups.base import Cgroup
+    from corten.oci.cli import Settings
+    from corten.oci.cliargs import Arguments
+    from corten.oci.plan import Plan
+
+_CREATE = {
+    "bundle": VALUE,
+    "console-socket": VALUE,
+    "pid-file": VALUE,
+    "no-pivot": SWITCH,
+    "no-new-keyring": SWITCH,
+    "preserve-fds": VALUE,
+    "help": SWITCH,
+}
+_RUN = {**_CREATE, "detach": SWITCH, "keep": SWITCH, "no-subreaper": SWITCH}
+_SHORT = {"b": "bundle", "d": "detach", "h": "help"}
+_SIGKILL = 9
+
+
+def create(settings: Settings, argv: list[str]) -> int:
+    """Make a container whose program waits for ``start``."""
+    args = parse(argv, _CREATE, short=_SHORT)
+    making = Making(settings, args, one_id(args, "create"), detached=True)
+    making.make(waiting=True)
+    return 0
+
+
+def run(settings: Settings, argv: list[str]) -> int:
+    """Make a container, start it, and, unless detached, stay until it ends."""
+    args = parse(argv, _RUN, short=_SHORT)
+    detached = args.switch("detach")
+    making = Making(settings, args, one_id(args, "run"), detached=detached)
+    if not detached:
+        from corten.oci.foreground import Foreground
+
+        foreground = Foreground(subreaper=not args.switch("no-subreaper"))
+    created = making.make(waiting=False)
+    try:
+        container.start(created)
+        if detached:
+            making.record.close()
+            return 0
+        making.record.close()
+        code = foreground.wait(created.pidfd, created.console_fd)
+    except BaseException:
+        making.undo()
+        raise
+    if not args.switch("keep"):
+        making.clean_up()
+    return code
+
+
+def start(settings: Settings, argv: list[str]) -> int:
+    """Execute the program of a created container."""
+    args = parse(argv, {"help": SWITCH}, short=_SHORT)
+    record = Record.find(settings.root, one_id(args, "start"), lock=True)
+    try:
+        status = record.status()
+        if status != "created":
+            problem = {
+                "stopped": "cannot start a container that has stopped",
+                "running": "cannot start an already running container",
+            }.get(status, f"cannot start a container in the {status} state")
+            raise FailedPrecondition(problem)
+        plan = plan_of(settings, record)
+        _start_by_socket(record, plan)
+        _poststart(record, plan)
+    finally:
+        record.close()
+    return 0
+
+
+def one_id(args: Arguments, command: str) -> str:
+    """The container's id, the only word.
+
+    Raises:
+        InvalidArgument: none, or more.
+    """
+    if len(args.words) != 1:
+        raise InvalidArgument(f'"{command}" requires exactly 1 argument(s)')
+    return args.words[0]
+
+
+def plan_of(settings: Settings, record: Record) -> Plan:
+    """The plan of an existing container, from the configuration as it was made."""
+    return compile_plan(
+        record.data["config"],
+        bundle=record.data["bundle"],
+        options=PlanOptions(container_id=record.id, host_mount_ns=settings.host_mounts),
+    )
+
+
+def _start_by_socket(record: Record, plan: Plan) -> None:
+    """Init takes one connection. The socket's name goes before the order: whoever is killed
+    in between leaves an init that ends, never one that nobody can start."""
+    directory = posix.open(record.path, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
+    try:
+        # the path itself may be longer than a socket's address
+        sock.connect(f"/proc/self/fd/{directory}/start.sock")
+    except OSError as error:
+        sock.close()
+        raise failed("start", error, path=record.start_socket) from None
+    finally:
+        posix.close(directory)
+    posix.unlink(record.start_socket)
+    container.start_over(Channel(sock), plan, record.pid)
+
+
+def _poststart(record: Record, plan: Plan) -> None:
+    try:
+        container.run_poststart_hooks(plan, record.pid)
+    except CortenError:
+        pidfd = record.pidfd()
+        if pidfd >= 0:
+            pidfd_send_signal(pidfd, _SIGKILL)
+            posix.close(pidfd)
+        raise
+
+
+class Making:
+    """One container in the making: every step has its undo.
+
+    Attributes:
+        record: the claim on the id, locked.
+    """
+
+    def __init__(
+        self, settings: Settings, args: Arguments, container_id: str, *, detached: bool
+    ) -> None:
+        self.settings = settings
+        self.args = args
+        self.id = container_id
+        self.detached = detached
+        self.bundle = join(posix.getcwd(), args.text("bundle") or posix.getcwd())
+        self.config: dict[str, Any] = read_json(
+            f"{self.bundle}/config.json", "JSON specification file config.json"
+        )
+        self.preserve = args.number("preserve-fds") + self._adopt_listen_fds()
+        self.plan = compile_plan(
+            self.config,
+            bundle=self.bundle,
+            options=PlanOptions(
+                container_id=container_id,
+                host_mount_ns=settings.host_mounts,
+                pivot=not args.switch("no-pivot"),
+                new_keyring=not args.switch("no-new-keyring"),
+            ),
+        )
+        self.terminal = self.plan.process.process.terminal
+        check_console(self.terminal, detached, args.text("console-socket"))
+        self.record: Record
+        self.cgroup: Cgroup | None = None
+        self.created: container.Created | None = None
+
+    def _adopt_listen_fds(self) -> int:
+        """systemd's socket activation (sd_listen_fds(3)) goes on to the program."""
+        count = posix.environ.get(b"LISTEN_FDS", b"")
+        owner = posix.environ.get(b"LISTEN_PID", b"")
+        if not count.isdigit() or owner != str(posix.getpid()).encode():
+            return 0
+        process = self.config.get("process")
+        if isinstance(process, dict):
+            env = [*(process.get("env") or ()), f"LISTEN_FDS={int(count)}", "LISTEN_PID=1"]
+            self.config = {**self.config, "process": {**process, "env": env}}
+        return int(count)
+
+    def make(self, *, waiting: bool) -> container.Created:
+        """Claim, record, cgroup, init.
+
+        Arguments:
+            waiting: init waits at the start socket, for another process to start it.
+        """
+        if self.settings.log.wants_debug:
+            for line in self.plan.describe():
+                self.settings.log.debug(line)
+        self.record = Record.claim(self.settings.root, self.id)
+        try:
+            self._write_record()
+            self._make_cgroup()
+            listen_fd = self._listen() if waiting else -1
+            self.created = container.create(
+                self.plan,
+                console=self.terminal,
+                cgroup=self.cgroup,
+                preserve_fds=self.preserve,
+                listen_fd=listen_fd,
+            )
+            if listen_fd >= 0:
+                posix.close(listen_fd)
+            self._hand_out(self.created)
+            if waiting:
+                container.leave_waiting(self.created)
+                self.record.close()
+        except BaseException:
+            self.undo()
+            raise
+        return self.created
+
+    def _write_record(self) -> None:
+        self.record.data = {
+            "version": 1,
+            "ociVersion": VERSION,
+            "id": self.id,
+            "bundle": self.bundle,
+            "rootfs": self.plan.rootfs,
+            "created": timestamp(),
+            "owner": posix.getuid(),
+            "config": self.config,
+        }
+        self.record.save()
+
+    def _make_cgroup(self) -> None:
+        kind = "systemd" if self.settings.systemd else None
+        path = self.plan.config.linux.cgroups_path
+        if not path:
+            path = f"system.slice:corten:{self.id}" if kind else f"/{self.id}"
+        cgroup = open_cgroup(path, kind=kind)
+        # recorded before it is made; a group that somebody else uses is not ours to delete
+        if cgroup.pids():
+            raise FailedPrecondition("container's cgroup is not empty", path=cgroup.path)
+        self.record.data["cgroup_path"] = cgroup.path
+        self.record.data["cgroup_kind"] = cgroup.kind
+        self.record.save()
+        self.cgroup = cgroup
+        cgroup.create()
+        cgroup.apply(self.plan.resources)
+
+    def _listen(self) -> int:
+        directory = posix.open(self.record.path, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
+        sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
+        try:
+            sock.bind(f"/proc/self/fd/{directory}/start.sock")
+            sock.listen(1)
+        except OSError as error:
+            sock.close()
+            raise failed("make start socket", error, path=self.record.start_socket) from None
+        finally:
+            posix.close(directory)
+        return sock.detach()
+
+    def _hand_out(self, created: container.Created) -> None:
+        """Say who init is, then give its terminal away."""
+        self.record.data["pid"] = created.pid
+        self.record.data["start_time"] = start_time(created.pid)
+        self.record.save()
+        path = self.args.text("pid-file")
+        if path:
+            write_file(path, str(created.pid).encode(), 0o644)
+        if self.detached and created.console_fd >= 0:
+            send_console(self.args.text("console-socket"), created.console_fd)
+            posix.close(created.console_fd)
+            created.console_fd = -1
+
+    def undo(self) -> None:
+        """Take back what there is, in the reverse order."""
+        if self.created is not None:
+            container.abort(self.created)
+        self.clean_up(hooks=False)
+
+    def clean_up(self, *, hooks: bool = True) -> None:
+        """Remove cgroup and record of a container that has ended."""
+        destroy(self.record, self.cgroup, self.plan if hooks else None, self.settings)
+
+
+def destroy(record: Record, cgroup: Cgroup | None, plan: Plan | None, settings: Settings) -> None:
+    """Remove the cgroup (with what still runs in it) and the record; poststop hooks last."""
+    if cgroup is not None:
+        cgroup.kill(_SIGKILL)
+        cgroup.delete()
+    record.remove()
+    if plan is not None:
+        for warning in container.run_poststop_hooks(plan):
+            settings.log.warning(warning)
+
+
+def check_console(terminal: bool, detached: bool, path: str) -> None:
+    """Who gets the terminal.
+
+    Raises:
+        InvalidArgument: nobody would, or there is none to get.
+    """
+    if terminal and detached and not path:
+        raise InvalidArgument(
+            "cannot allocate tty if runc will detach without setting console socket"
+        )
+    if path and not (terminal and detached):
+        raise InvalidArgument("cannot use console socket if runc will not detach or allocate tty")
+
+
+def send_console(path: str, fd: int) -> None:
+    """Send a terminal's master to whoever listens at ``path``, as runc does."""
+    sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
+    try:
+        sock.connect(path)
+        send_packet(sock, b"/dev/ptmx", [fd])
+    except OSError as error:
+        raise failed("send console", error, path=path) from None
+    finally:
+        sock.close()
+
+
+def timestamp() -> str:
+    """Now, in RFC 3339 with nanoseconds."""
+    now = time.time_ns()
+    seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 1_000_000_000))
+    return f"{seconds}.{now % 1_000_000_000:09d}Z"
