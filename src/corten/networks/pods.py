@@ -93,7 +93,11 @@ class PodNetworks:
 
     async def _save(self, record: CniRecord, *, added: bool) -> None:
         self._records[record.pod_id] = (record, added)
-        await self._db.write(partial(records.put_cni, record=record, added=added))
+        # On the disk before the plugins leave anything there (leases). The result may be
+        # lost with the power: then so is the namespace, and a DEL needs no result.
+        await self._db.write(
+            partial(records.put_cni, record=record, added=added), durable=not added
+        )
 
     async def _undo(self, pod_id: str) -> None:
         try:
@@ -113,7 +117,7 @@ class PodNetworks:
             "CNI DEL", self._cni.delete, _network(record), call, record.result if added else None
         )
         await self._call("unpin namespace", pins.unpin, record.netns_path)
-        await self._db.write(partial(records.remove_cni, pod_id=pod_id))
+        await self._db.write(partial(records.remove_cni, pod_id=pod_id), durable=False)
         self._records.pop(pod_id, None)
 
     async def check(self, pod_id: str) -> None:
