@@ -168,7 +168,7 @@ endpoint = ["http://{image.REGISTRY}"]
         if self._ours is None:
             self.registry()
             conf = self.cni_conf("ours", "10.98.0.0/16")
-            config = f'[cni]\nconf_dir = "{conf}"\nbin_dirs = ["/usr/lib/cni"]\n'
+            config = f'[network]\ncni_conf_dir = "{conf}"\ncni_bin_dirs = ["/usr/lib/cni"]\n'
             base = self.base / "corten"
             base.mkdir()
             self._ours = Daemon(base, config=config).start()

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
-
-import grpc
-from corten.cri.pb import cri_pb2 as pb
-from corten.cri.pb import cri_pb2_grpc as stubs
 
 from bench.image import NAME
 from bench.peers import Peers, output
 from bench.sampling import Row, milliseconds
+from corten.cri.pb import cri_pb2 as pb
+from tests.cri.client import Cri
 
 
 class Kubelet:
     """As much of a kubelet as the figure needs."""
 
     def __init__(self, socket: str, logs: str) -> None:
-        self.channel = grpc.insecure_channel(f"unix://{socket}")
-        self.runtime = stubs.RuntimeServiceStub(self.channel)
-        self.images = stubs.ImageServiceStub(self.channel)
+        self.cri = Cri(Path(socket))
         self.logs = logs
         self.numbers = itertools.count()
-        self.images.PullImage(pb.PullImageRequest(image=pb.ImageSpec(image=NAME)))
+        self.cri.PullImage(pb.PullImageRequest(image=pb.ImageSpec(image=NAME)))
 
     def start(self) -> tuple[str, float]:
         """(pod id, milliseconds until its container runs)."""
@@ -43,20 +40,20 @@ class Kubelet:
         pods: list[str] = []
 
         def action() -> None:
-            pod = self.runtime.RunPodSandbox(pb.RunPodSandboxRequest(config=config)).pod_sandbox_id
+            pod = self.cri.RunPodSandbox(pb.RunPodSandboxRequest(config=config)).pod_sandbox_id
             pods.append(pod)
             request = pb.CreateContainerRequest(
                 pod_sandbox_id=pod, config=container, sandbox_config=config
             )
-            made = self.runtime.CreateContainer(request).container_id
-            self.runtime.StartContainer(pb.StartContainerRequest(container_id=made))
+            made = self.cri.CreateContainer(request).container_id
+            self.cri.StartContainer(pb.StartContainerRequest(container_id=made))
 
         return_time = milliseconds(action)
         return pods[0], return_time
 
     def remove(self, pod: str) -> None:
-        self.runtime.StopPodSandbox(pb.StopPodSandboxRequest(pod_sandbox_id=pod))
-        self.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod))
+        self.cri.StopPodSandbox(pb.StopPodSandboxRequest(pod_sandbox_id=pod))
+        self.cri.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod))
 
     def sample(self) -> float:
         pod, spent = self.start()
@@ -64,7 +61,7 @@ class Kubelet:
         return spent
 
     def close(self) -> None:
-        self.channel.close()
+        self.cri.__exit__(None, None, None)
 
 
 def rows(peers: Peers, samples: int) -> Iterator[Row]:

@@ -7,6 +7,7 @@ import os
 import platform
 import statistics
 from pathlib import Path
+from typing import Any
 
 from bench.sampling import Row
 
@@ -43,7 +44,7 @@ def write_results(rows: list[Row], *, merge: bool) -> None:
     write_table(new)
 
 
-def write_table(rows: list[dict[str, object]]) -> None:
+def write_table(rows: list[dict[str, Any]]) -> None:
     lines = ["| what | peer | ours | theirs | ratio | goal | |", "|---|---|---|---|---|---|---|"]
     lines += [table_line(row) for row in rows]
     text = DOCUMENT.read_text()
@@ -52,11 +53,11 @@ def write_table(rows: list[dict[str, object]]) -> None:
     DOCUMENT.write_text(f"{head}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{tail}")
 
 
-def table_line(row: dict[str, object]) -> str:
-    ours = statistics.median(row["ours"])  # type: ignore[call-overload]
-    theirs = statistics.median(row["theirs"])  # type: ignore[call-overload]
+def table_line(row: dict[str, Any]) -> str:
+    ours = statistics.median(row["ours"])
+    theirs = statistics.median(row["theirs"])
     ratio = ours / theirs if row["better"] == "less" else theirs / ours
-    goal = float(str(row["goal"]))
+    goal = row["goal"]
     verdict = "reached" if ratio <= goal else f"missed by {100 * (ratio / goal - 1):.0f} %"
     return (
         f"| {row['name']} | {row['peer']} | {ours:.1f} {row['unit']} | {theirs:.1f} {row['unit']} "

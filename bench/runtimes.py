@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.image import NAME
 from bench.peers import Peers, output, quiet, runc_bundle
 from bench.sampling import Row, interleave
-from corten.oci import seccomp
+from corten.oci.seccomp.profile import resolve_default
 
 PROGRAMS = Path(__file__).resolve().parent.parent / ".dev/bin"
 CAPABILITIES = ("CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE")
@@ -37,18 +37,19 @@ def api_cycle(peers: Peers) -> Callable[[], None]:
     peers.stack.callback(client.close)
 
     def action() -> None:
-        container = client.containers.create(NAME, ["/bin/true"], network="none")
+        container = client.containers.create(NAME, ["/bin/true"], namespaces={"network": "none"})
         container.start()
         status = container.wait()
         container.remove()
-        assert status == 0, status
+        if status:
+            raise RuntimeError(f"exit {status}")
 
     return action
 
 
 def bundles(peers: Peers) -> tuple[Path, Path]:
     """(with Docker's seccomp profile, without any)."""
-    profile = seccomp.resolve("default", CAPABILITIES)
+    profile = resolve_default(CAPABILITIES)
     base = peers.base / "bundles"
     with_profile = runc_bundle(base / "seccomp", seccomp=json.loads(json.dumps(profile)))
     return with_profile, runc_bundle(base / "plain", seccomp=None)

@@ -29,7 +29,6 @@ TABLE: dict[str, set[str]] = {
     "api": {"engine", "spec"},
     "cri": {"engine", "spec"},
     "dockerapi": {"engine", "spec"},
-    "metrics": {"engine", "spec"},
     "client": {"spec"},
     "cli": {"client", "spec"},
 }
