@@ -69,17 +69,13 @@ def attempt(step: str, function: Callable[..., T], *args: Any) -> T:
 
 def not_found(name: str, *, detail: str = "executable file not found in $PATH") -> CortenError:
     """Exit code 127, in the words that every container tool looks for."""
-    return errors.ProgramNotFound(
-        f'exec: "{name}": {detail}', step="find program", path=name, errno=errno.ENOENT
-    )
+    return errors.ProgramNotFound(f'exec: "{name}": {detail}', path=name, errno=errno.ENOENT)
 
 
 def not_executable(name: str, code: int) -> CortenError:
     """Exit code 126."""
     text = posix.strerror(code).lower()
-    return errors.ProgramNotExecutable(
-        f'exec: "{name}": {text}', step="find program", path=name, errno=code
-    )
+    return errors.ProgramNotExecutable(f'exec: "{name}": {text}', path=name, errno=code)
 
 
 def exec_failed(name: str, error: OSError) -> CortenError:
