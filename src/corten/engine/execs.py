@@ -10,7 +10,7 @@ import msgspec
 from corten.engine import ids, states
 from corten.engine.door import Tx
 from corten.engine.parts import Parts
-from corten.engine.runs import Run
+from corten.engine.runs import Run, settle
 from corten.engine.specgen import capabilities, exec_process
 from corten.engine.specgen.build import hostname as hostname_of
 from corten.engine.specgen.signals import signal_number
@@ -43,7 +43,8 @@ class Execs:
         record = self._parts.view.container(tenant, ref)
         if not config.args:
             raise InvalidArgument("No exec command specified")
-        self._run_of(record)
+        await settle(self._parts, record.id)
+        self._run_of(self._parts.view.container(tenant, record.id))
         made = Exec(id=ids.new_id(self._parts.view.execs), container_id=record.id, config=config)
 
         def step(tx: Tx) -> Exec:

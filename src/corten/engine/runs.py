@@ -54,6 +54,14 @@ class Run:
         self.finished = asyncio.Event()
 
 
+async def settle(parts: Parts, container_id: str) -> None:
+    """Wait for a start that is under way: its program may speak, and be answered with a
+    signal or an exec, before the start is recorded."""
+    run = parts.runs.get(container_id)
+    if run is not None:
+        await asyncio.shield(run.started)
+
+
 class Runs:
     """Watches every run to its end."""
 

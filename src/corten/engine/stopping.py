@@ -10,7 +10,7 @@ import msgspec
 from corten.engine import states
 from corten.engine.door import Tx
 from corten.engine.parts import Parts
-from corten.engine.runs import Run
+from corten.engine.runs import Run, settle
 from corten.engine.specgen.resources import linux_resources
 from corten.engine.specgen.signals import signal_number
 from corten.engine.types import Container, Resources, Tenant
@@ -47,6 +47,7 @@ class Signaller:
         return await self._parts.operations.run(key, lambda: self._stop(record.id, number, seconds))
 
     async def _stop(self, container_id: str, number: int, timeout: float) -> Container:
+        await settle(self._parts, container_id)
         record = self._record(container_id)
         if not states.is_running(record):
             raise NotModified(f"container {container_id} does not run")
@@ -102,7 +103,7 @@ class Signaller:
     async def kill(self, tenant: Tenant, ref: str, *, signal: str) -> None:
         """See ``contract.Engine.kill_container``."""
         number = signal_number(signal or "KILL")
-        run = self._running(tenant, ref, "kill container")
+        run = await self._running(tenant, ref, "kill container")
         try:
             await self._send(run, number)
         except NotFound:
@@ -136,7 +137,7 @@ class Signaller:
     async def _freeze(
         self, tenant: Tenant, ref: str, request: Message, before: str, after: str, action: str
     ) -> None:
-        run = self._running(tenant, ref, f"{action} container")
+        run = await self._running(tenant, ref, f"{action} container")
         container_id = run.container_id
         async with self._parts.locks.hold(("container", container_id)):
             record = self._record(container_id)
@@ -157,7 +158,7 @@ class Signaller:
 
     async def resize(self, tenant: Tenant, ref: str, rows: int, cols: int) -> None:
         """See ``contract.Engine.resize_container``."""
-        run = self._running(tenant, ref, "resize container")
+        run = await self._running(tenant, ref, "resize container")
         await run.monitor.call(Resize(rows=rows, columns=cols))
 
     async def top(self, tenant: Tenant, ref: str) -> list[int]:
@@ -199,8 +200,10 @@ class Signaller:
             raise NotFound(f"No such container: {container_id}")
         return record
 
-    def _running(self, tenant: Tenant, ref: str, action: str) -> Run:
+    async def _running(self, tenant: Tenant, ref: str, action: str) -> Run:
         record = self._parts.view.container(tenant, ref)
+        await settle(self._parts, record.id)
+        record = self._record(record.id)
         run = self._parts.runs.get(record.id)
         if run is None or not states.is_running(record):
             raise FailedPrecondition(
