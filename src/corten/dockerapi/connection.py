@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
@@ -91,7 +92,13 @@ class _RawProtocol(asyncio.StreamReaderProtocol):
 
 
 class ConnectionServer(web.Server):
-    """aiohttp's low-level server, making connections of the kind above."""
+    """aiohttp's low-level server, making connections of the kind above.
+
+    A handler whose client goes away is cancelled: what it awaits of the engine goes on.
+    """
+
+    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
+        super().__init__(handler, handler_cancellation=True, access_log=None)
 
     def __call__(self) -> RequestHandler:
         return Connection(self, loop=self._loop, **self._kwargs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import Any
 
 from aiohttp import web
@@ -12,8 +14,9 @@ from corten.dockerapi.containers import size
 from corten.dockerapi.requests import ExecBody, ExecStartBody
 from corten.dockerapi.streaming import content_type, detach_scanner, open_stream, say
 from corten.engine.types import Exec
-from corten.errors import CortenError, FailedPrecondition, InvalidArgument
+from corten.errors import CortenError, InvalidArgument
 
+_EXIT_SECONDS = 2.0
 _BEFORE_STREAM = ("not_found", "failed_precondition", "unimplemented")
 
 
@@ -22,12 +25,6 @@ async def create_exec(call: Call) -> web.Response:
     record = call.engine.get_container(TENANT, call.params["id"])
     config = create.exec_config(await call.body(ExecBody))
     detach_scanner(config.detach_keys, tty=config.tty, what="escape")
-    if record.state.status == "paused":
-        raise FailedPrecondition(
-            f"Container {record.name} is paused, unpause the container before exec"
-        )
-    if record.state.status != "running":
-        raise FailedPrecondition(f"Container {record.id} is not running")
     made = await call.engine.create_exec(TENANT, record.id, config)
     return json({"Id": made.id}, 201)
 
@@ -59,9 +56,20 @@ async def start_exec(call: Call) -> web.StreamResponse:
     if console:
         await call.engine.resize_exec(TENANT, record.id, *console)
     monitor = await pump.adopt(connected)
-    await pump.run(client, monitor, stdin=record.config.attach_stdin, detach=scanner)
+    detached = await pump.run(client, monitor, stdin=record.config.attach_stdin, detach=scanner)
+    if not detached and not client.writer.is_closing():
+        await _ended(call, record.id)
     await pump.close(client)
     return TakenOver()
+
+
+async def _ended(call: Call, exec_id: str) -> None:
+    """The end of the stream is the client's sign to ask for the exit code: it must be there.
+
+    A process that has closed its output may run on; the client does not wait for that."""
+    with contextlib.suppress(TimeoutError, CortenError):
+        async with asyncio.timeout(_EXIT_SECONDS):
+            await call.engine.wait_exec(TENANT, exec_id)
 
 
 async def resize_exec(call: Call) -> web.Response:

@@ -30,7 +30,7 @@ class DockerServer:
     def __init__(self, engine: Engine, config: DockerConfig) -> None:
         self._engine = engine
         self._config = config
-        self._connections = ConnectionServer(self._answer, access_log=None)
+        self._connections = ConnectionServer(self._answer)
         self._listening: asyncio.Server | None = None
         self._plain: set[asyncio.Task[object]] = set()
         self._streams: set[asyncio.Task[object]] = set()
@@ -66,8 +66,8 @@ class DockerServer:
             response = await self._dispatch(request, task)
         except CortenError as error:
             response = call.failure(errors.status(error), errors.message(error))
-        except (ConnectionError, asyncio.CancelledError):
-            raise
+        except ConnectionError:  # the client went away while it was written to
+            return call.TakenOver()
         except web.HTTPException as error:  # of aiohttp's own: a body that is too large
             response = call.failure(error.status, error.text or error.reason)
         except Exception:

@@ -24,6 +24,15 @@ PROCESS = (
         (Run("run --rm {box} /usr/local/bin/noexec", says=("permission denied",)),),
     ),
     Case("program is a directory", (Run("run --rm {box} /etc", says=("permission denied",)),)),
+    # dockerd's runtime notices these two only after the start, and ends with 1
+    Case(
+        "program's interpreter missing",
+        (Run("run --rm {box} nointerp", says=("no such file or directory",), instead=127),),
+    ),
+    Case(
+        "program is garbage",
+        (Run("run --rm {box} garbage", says=("exec format error",), instead=126),),
+    ),
     Case("script", (Run("run --rm {box} script a b"),)),
     Case(
         "image missing",

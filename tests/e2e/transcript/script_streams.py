@@ -46,7 +46,8 @@ STREAMS = (
         "logs",
         (
             Run(
-                "run -d --name t-a {box} sh -c 'echo 1; sleep 0.2; echo 2 >&2; sleep 0.2; echo 3; printf 4'"
+                "run -d --name t-a {box} "
+                "sh -c 'echo 1; sleep 0.2; echo 2 >&2; sleep 0.2; echo 3; printf 4'"
             ),
             Run("wait t-a"),
             Run("logs t-a"),
