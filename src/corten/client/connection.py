@@ -25,7 +25,7 @@ from corten.spec.jsonlite import dumpb, loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from typing import Any
 
 CONNECT = "connect to the daemon"  # the step of errors that no daemon has answered
@@ -125,7 +125,7 @@ class Connection:
             raise Internal(f"{op} was answered without a descriptor")
         return answer.fds[0]
 
-    def stream(self, op: str, **arguments: Any) -> Iterator[Answer]:
+    def stream(self, op: str, **arguments: Any) -> Generator[Answer, None, None]:
         """All answers of a request, the final one last. Closing the generator cancels it."""
         number = self.begin(op, **arguments)
         try:
