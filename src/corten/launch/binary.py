@@ -13,6 +13,7 @@ from corten.cgroups import open_cgroup
 from corten.errors import CortenError, NotFound, Unimplemented
 from corten.kernel.process import pidfd_open
 from corten.launch import bundle
+from corten.launch import config as configs
 from corten.launch.binarylog import failure
 from corten.launch.console import ConsoleSocket
 from corten.launch.process import LocalProcess
@@ -52,8 +53,9 @@ class BinaryRuntime:
         if request.cgroup:
             kind = "systemd" if request.systemd_cgroup else None
             self._cgroup = open_cgroup(request.cgroup, kind=kind)
-        directory, self._rootfs = bundle.prepare(request, streams.console_size)
-        self._shared_pid = bundle.shares_pid(request)
+        config = configs.with_seccomp(request, configs.load(request))
+        directory, self._rootfs = bundle.prepare(request, config, streams.console_size)
+        self._shared_pid = bundle.shares_pid(request, config)
         self._made = True
         command = ["create", "--bundle", directory]
         if request.no_pivot:
@@ -137,6 +139,9 @@ class BinaryRuntime:
         """See ``runtime.Runtime``."""
         if self._shared_pid and self._cgroup is not None:
             self._cgroup.kill(9)
+
+    def abandon(self) -> None:
+        """Nothing waits here."""
 
     def checkpoint(self, path: str) -> None:
         """Not offered yet."""

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from corten.spec.mount import Mount
 
 
-def prepare(request: CreateRequest, console_size: tuple[int, int]) -> tuple[str, int]:
+def prepare(
+    request: CreateRequest, config: dict[str, Any], console_size: tuple[int, int]
+) -> tuple[str, int]:
     """Mount the root file system and write ``config.json``.
 
     Arguments:
@@ -30,20 +32,24 @@ def prepare(request: CreateRequest, console_size: tuple[int, int]) -> tuple[str,
     """
     directory = f"{request.run_dir}/bundle"
     os.makedirs(directory, mode=0o700, exist_ok=True)
-    root = (request.config.get("root") or {}).get("path", "rootfs")
+    root = (config.get("root") or {}).get("path", "rootfs")
     rootfs = request.rootfs or os.path.join(request.bundle, root)
     for mount in request.rootfs_mounts:
         _mount(mount, rootfs)
     fd = os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    config = _config(request, rootfs, fd, console_size)
-    write_file(f"{directory}/config.json", dumpb(config))
+    final = _config(request, config, rootfs, fd, console_size)
+    write_file(f"{directory}/config.json", dumpb(final))
     return directory, fd
 
 
 def _config(
-    request: CreateRequest, rootfs: str, fd: int, console_size: tuple[int, int]
+    request: CreateRequest,
+    config: dict[str, Any],
+    rootfs: str,
+    fd: int,
+    console_size: tuple[int, int],
 ) -> dict[str, Any]:
-    config = dict(request.config)
+    config = dict(config)
     config["root"] = {**(config.get("root") or {}), "path": rootfs}
     if "process" in config:
         config["process"] = resolved_process(config["process"], fd, console_size)
@@ -62,11 +68,11 @@ def _namespaces(request: CreateRequest, listed: Any) -> list[dict[str, str]]:
     return kept + [{"type": kind, "path": path} for kind, path in given.items()]
 
 
-def shares_pid(request: CreateRequest) -> bool:
+def shares_pid(request: CreateRequest, config: dict[str, Any]) -> bool:
     """Whether init's end does not end the container's other processes."""
     if "pid" in request.ns_fds:
         return True
-    for item in (request.config.get("linux") or {}).get("namespaces") or ():
+    for item in (config.get("linux") or {}).get("namespaces") or ():
         if item["type"] == "pid":
             return bool(item.get("path"))
     return True

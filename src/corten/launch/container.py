@@ -19,15 +19,10 @@ from corten.launch.operations import handle
 from corten.launch.peers import Peer, describe
 from corten.launch.runtime import CreateRequest
 from corten.launch.statefile import StateFile, boot_id, report_crash
-from corten.launch.wire import read_memfd
-from corten.oci.seccomp import profile
 from corten.spec import mount
-from corten.spec.jsonlite import loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from corten.launch.runtime import Runtime
     from corten.launch.wire import Packet
 
@@ -62,7 +57,9 @@ def _prepare(request: Create, packet: Packet, host_mount_ns: int) -> Monitor | N
         state.write()
         if request.monitor_cgroup:
             open_cgroup(request.monitor_cgroup).add_process(os.getpid())
-        config = _config(request, packet)
+        config = packet.take("config")
+        if config < 0:
+            raise InvalidArgument("the request has no config")
         runtime = _runtime(request, host_mount_ns)
         published = _published(request, packet)
         ns_fds = {
@@ -74,12 +71,13 @@ def _prepare(request: Create, packet: Packet, host_mount_ns: int) -> Monitor | N
         return None
     what = CreateRequest(
         id=request.id,
-        config=config,
+        config_fd=config,
         run_dir=request.run_dir,
         bundle=request.bundle,
         rootfs=request.rootfs,
         rootfs_mounts=tuple([mount.from_dict(item) for item in request.rootfs_mounts]),
         cgroup=request.cgroup,
+        seccomp=request.seccomp,
         ns_fds=ns_fds,
         no_pivot=request.no_pivot,
         systemd_cgroup=request.systemd_cgroup,
@@ -103,29 +101,6 @@ def _first_state(request: Create) -> MonitorState:
         tty=request.tty,
         boot_id=boot_id(),
     )
-
-
-def _config(request: Create, packet: Packet) -> dict[str, Any]:
-    fd = packet.take("config")
-    if fd < 0:
-        raise InvalidArgument("the request has no config")
-    try:
-        config = loads(read_memfd(fd, what="config.json"), what="config.json")
-    finally:
-        os.close(fd)
-    if not isinstance(config, dict):
-        raise InvalidArgument("config.json is no object")
-    if request.seccomp:
-        linux = config["linux"] = config.get("linux") or {}
-        linux["seccomp"] = _seccomp(request.seccomp, config)
-    return config
-
-
-def _seccomp(wish: str, config: dict[str, Any]) -> dict[str, Any]:
-    held = ((config.get("process") or {}).get("capabilities") or {}).get("bounding") or ()
-    if wish == "default":
-        return profile.resolve_default(list(held))
-    return profile.resolve(loads(wish, what="seccomp profile"), list(held))
 
 
 def _runtime(request: Create, host_mount_ns: int) -> Runtime:

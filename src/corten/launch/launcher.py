@@ -27,12 +27,12 @@ from corten.errors import (
 )
 from corten.kernel.creds import set_dumpable, set_name
 from corten.kernel.process import clone3, start_time
-from corten.launch import container, messages, pod, protection, wire
+from corten.launch import config, container, messages, pod, protection, wire
 from corten.launch.forked import ignore_signals
 from corten.launch.messages import Create, CreatePod, read
 from corten.launch.netns import NetworkNamespaces
 from corten.launch.peers import describe
-from corten.oci.seccomp import cache, profile
+from corten.oci.seccomp import cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -276,7 +276,7 @@ def warm_up() -> None:
     os.chdir("/")
     preload()
     cache.preload()
-    profile.resolve_default(DEFAULT_CAPABILITIES)
+    config.warm_up()
     sys.meta_path.clear()
     sys.path_hooks.clear()
     sys.path.clear()
@@ -284,22 +284,3 @@ def warm_up() -> None:
     gc.disable()
     gc.collect()
     gc.freeze()
-
-
-# Docker's, in the order in which the engine writes them: their profile is resolved once.
-DEFAULT_CAPABILITIES = (
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FSETID",
-    "CAP_FOWNER",
-    "CAP_MKNOD",
-    "CAP_NET_RAW",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETFCAP",
-    "CAP_SETPCAP",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_SYS_CHROOT",
-    "CAP_KILL",
-    "CAP_AUDIT_WRITE",
-)

@@ -116,6 +116,7 @@ class Monitor:
         self.stdio.created(process.console_fd)
         process.console_fd = -1
         self._children.expect(process, self._ended)
+        self.loop.watch(process.fileno(), READ, self._ended_early)
         self._watch_events()
         self.state.set(
             status="created",
@@ -149,15 +150,23 @@ class Monitor:
         try:
             self.runtime.start()
         except CortenError as error:
+            self.loop.forget(self.target("")[0].fileno())
             self._failure = error
             self._kill_quietly()
             self._children.reap()
             raise
+        self.loop.forget(self.target("")[0].fileno())
         now = time_ns()
         self.state.set(status="running", started_at=now)
         started = messages.Started(pid=self.state.record["pid"], started_at=now)
         self.tell(messages.EVENT_START, started.to_dict())
         self._children.reap()
+
+    def _ended_early(self, _events: int) -> None:
+        """Init ended before its start: its parent may not be us yet, and lets go of it."""
+        assert self._process is not None
+        self.loop.forget(self._process.fileno())
+        self.runtime.abandon()
 
     def pause(self) -> None:
         """Freeze the container."""

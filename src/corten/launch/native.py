@@ -1,15 +1,14 @@
-"""The Runtime protocol by ``corten.oci`` in this very process."""
+"""The Runtime protocol by ``corten.oci``: its work is done in forks of the monitor."""
 
 from __future__ import annotations
 
 import os
 
 from corten.cgroups import open_cgroup
-from corten.errors import CortenError, NotFound, Unimplemented
-from corten.launch.bundle import shares_pid
+from corten.errors import CortenError, FailedPrecondition, NotFound, Unimplemented
+from corten.launch import nativework
 from corten.launch.process import LocalProcess
-from corten.oci import container
-from corten.oci.plan import PlanOptions, compile_plan
+from corten.launch.worker import Worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,83 +25,71 @@ class NativeRuntime:
         """``host_mount_ns``: descriptor of the mount namespace that the container's is cloned
         from, kept open."""
         self._host = host_mount_ns
-        self._created: container.Created | None = None
-        self._plan: Any = None
+        self._request: CreateRequest | None = None
+        self._worker: Worker | None = None
+        self._init: LocalProcess | None = None
         self._cgroup: Cgroup | None = None
         self._oom_fd = -1
         self._shared_pid = False
+        self._poststop = False
+        self.steps: list[tuple[str, int]] = []
 
     def create(self, request: CreateRequest, streams: Streams) -> Process:
         """See ``runtime.Runtime``."""
-        options = PlanOptions(
-            container_id=request.id,
-            host_mount_ns=self._host,
-            rootfs=request.rootfs,
-            pivot=not request.no_pivot,
+        self._request = request
+        if request.cgroup:
+            kind = "systemd" if request.systemd_cgroup else None
+            self._cgroup = open_cgroup(request.cgroup, kind=kind)
+        needs = [self._host, request.config_fd, *request.ns_fds.values(), *_ends(streams)]
+        worker = self._worker = Worker(
+            lambda channel: nativework.create(channel, request, streams, self._host),
+            keep=needs,
+            step="create",
         )
-        self._plan = compile_plan(
-            request.config,
-            bundle=request.bundle,
-            rootfs_mounts=request.rootfs_mounts,
-            options=options,
-        )
-        self._shared_pid = shares_pid(request)
-        self._make_cgroup(request)
-        created = self._created = container.create(
-            self._plan,
-            stdio=None if streams.terminal else (streams.stdin, streams.stdout, streams.stderr),
-            console=streams.terminal,
-            console_size=streams.console_size if any(streams.console_size) else None,
-            cgroup=self._cgroup,
-            ns_fds=request.ns_fds,
-        )
+        message, fds = worker.receive()
         for fd in request.ns_fds.values():
             os.close(fd)
-        self._watch_oom()
-        return LocalProcess(created.pid, created.pidfd, created.console_fd)
-
-    def _make_cgroup(self, request: CreateRequest) -> None:
-        if not request.cgroup:
-            return
-        kind = "systemd" if request.systemd_cgroup else None
-        self._cgroup = open_cgroup(request.cgroup, kind=kind)
-        self._cgroup.create()
-        self._cgroup.apply(self._plan.resources)
-
-    def _watch_oom(self) -> None:
-        if self._cgroup is not None:
-            try:
-                self._oom_fd = self._cgroup.oom_fd()
-            except CortenError:
-                self._oom_fd = -1  # then OOM kills are counted at the end
+        self._shared_pid = bool(message["shared_pid"])
+        self._poststop = bool(message["poststop"])
+        self.steps = [(str(name), int(us)) for name, us in message["steps"]]
+        pidfd = fds.pop(0)
+        console = fds.pop(0) if message["console"] else -1
+        self._oom_fd = fds.pop(0) if message["oom"] else -1
+        self._init = LocalProcess(int(message["pid"]), pidfd, console)
+        return self._init
 
     def start(self) -> None:
         """See ``runtime.Runtime``."""
-        assert self._created is not None
-        container.start(self._created)
+        worker, self._worker = self._worker, None
+        if worker is None:
+            raise FailedPrecondition("the container was started", step="start")
+        try:
+            worker.send("start")
+            worker.receive()
+        finally:
+            worker.close()
 
     def exec(self, exec_id: str, process: dict[str, Any], streams: Streams) -> Process:
         """See ``runtime.Runtime``."""
-        assert self._created is not None
-        started = container.exec_process(
-            self._plan,
-            process,
-            pid=self._created.pid,
-            pidfd=self._created.pidfd,
-            stdio=None if streams.terminal else (streams.stdin, streams.stdout, streams.stderr),
-            console=streams.terminal,
-            console_size=streams.console_size if any(streams.console_size) else None,
-            cgroup=self._cgroup,
+        assert self._request is not None and self._init is not None
+        request, init = self._request, self._init
+        worker = Worker(
+            lambda channel: nativework.exec(channel, request, init, process, streams),
+            keep=[request.config_fd, init.fileno(), *_ends(streams)],
+            step="exec",
         )
-        return LocalProcess(started.pid, started.pidfd, started.console_fd)
+        try:
+            message, fds = worker.receive()
+        finally:
+            worker.close()
+        return LocalProcess(int(message["pid"]), fds[0], fds[1] if len(fds) > 1 else -1)
 
     def kill(self, signal: int, *, all: bool = False) -> None:
         """See ``runtime.Runtime``."""
-        assert self._created is not None
         if all and self._cgroup is not None:
             self._cgroup.kill(signal)
-            return
-        LocalProcess(self._created.pid, self._created.pidfd).signal(signal)
+        elif self._init is not None:
+            self._init.signal(signal)
 
     def resize(self, process: Process, rows: int, columns: int) -> None:
         """The monitor holds the terminal."""
@@ -146,6 +133,12 @@ class NativeRuntime:
         if self._shared_pid and self._cgroup is not None:
             self._cgroup.kill(9)
 
+    def abandon(self) -> None:
+        """See ``runtime.Runtime``."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
     def checkpoint(self, path: str) -> None:
         """Not offered yet."""
         raise Unimplemented("checkpoint is not offered yet", step="checkpoint", path=path)
@@ -156,26 +149,49 @@ class NativeRuntime:
 
     def delete(self) -> None:
         """See ``runtime.Runtime``."""
+        self.abandon()
         if self._oom_fd >= 0:
             os.close(self._oom_fd)
             self._oom_fd = -1
-        plan, self._plan = self._plan, None
-        if self._cgroup is not None:
-            self._cgroup.kill(9)
-            self._cgroup.delete()
-        if plan is not None and self._created is not None:
-            container.run_poststop_hooks(plan)
+        try:
+            if self._cgroup is not None:
+                self._cgroup.kill(9)
+                self._cgroup.delete()
+        finally:
+            self._run_poststop_hooks()
+
+    def _run_poststop_hooks(self) -> None:
+        if not self._poststop or self._request is None:
+            return
+        self._poststop = False
+        request = self._request
+        worker = Worker(
+            lambda channel: nativework.poststop(channel, request),
+            keep=[request.config_fd],
+            step="poststop hooks",
+        )
+        try:
+            worker.receive()
+        except CortenError:
+            pass  # runtime.md, "Lifecycle" 13: a failure changes nothing
+        finally:
+            worker.close()
 
     def state(self) -> dict[str, Any]:
         """See ``runtime.Runtime``."""
-        pid = self._created.pid if self._created is not None else 0
-        return container.state(self._plan, "running", pid)
+        assert self._request is not None
+        return {
+            "ociVersion": "1.3.0",
+            "id": self._request.id,
+            "status": "running",
+            "pid": self._init.pid if self._init is not None else 0,
+            "bundle": self._request.bundle,
+        }
 
     def features(self) -> dict[str, Any]:
-        """Not offered yet."""
+        """Not offered here."""
         raise Unimplemented("features are printed by corten-oci", step="features")
 
-    @property
-    def steps(self) -> list[tuple[str, int]]:
-        """See ``runtime.Runtime``."""
-        return self._created.steps if self._created is not None else []
+
+def _ends(streams: Streams) -> list[int]:
+    return [fd for fd in (streams.stdin, streams.stdout, streams.stderr) if fd >= 0]

@@ -32,15 +32,17 @@ class Streams(Struct):
 
 
 class CreateRequest(Struct):
-    """Everything a container is made from; fields as in ``messages.Create``."""
+    """Everything a container is made from; fields as in ``messages.Create``. ``config_fd`` is
+    a sealed memfd, kept open as long as the container lives."""
 
     id: str
-    config: dict[str, Any]
+    config_fd: int
     run_dir: str
     bundle: str
     rootfs: str
     rootfs_mounts: tuple[Mount, ...] = ()
     cgroup: str = ""
+    seccomp: str = ""
     ns_fds: dict[str, int] = {}
     no_pivot: bool = False
     systemd_cgroup: bool = False
@@ -105,6 +107,9 @@ class Runtime(Protocol):
 
     def init_ended(self) -> None:
         """Init was reaped: end what its death did not (a shared PID namespace's processes)."""
+
+    def abandon(self) -> None:
+        """Init ended before its start: nobody waits for it any more."""
 
     def checkpoint(self, path: str) -> None:
         """Write the processes to ``path``. Unimplemented where the runtime can't."""
