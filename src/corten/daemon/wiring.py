@@ -13,7 +13,7 @@ from corten.engine.logconfig import parse_size
 from corten.engine.settings import EngineSettings
 from corten.images.service import ImageService
 from corten.networks.service import NetworkService
-from corten.snapshots.overlay import OverlaySnapshotter
+from corten.snapshots.choose import choose
 from corten.store import Database
 
 
@@ -40,7 +40,7 @@ async def build(
 ) -> Engine:
     """A started engine; ``stack`` takes it down again, in the opposite order."""
     engine = Engine(settings(config, root=root, state=state), db)
-    snapshots = OverlaySnapshotter(f"{root}/snapshots/overlay", db)
+    snapshots = await choose(root, db)
     await snapshots.recover()
     stack.push_async_callback(snapshots.close)
     images = ImageService(root, db, snapshots, config.images, journal=engine.journal)

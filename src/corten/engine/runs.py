@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import msgspec
 
@@ -16,13 +16,15 @@ from corten.engine.monitors import Monitor
 from corten.engine.parts import Parts
 from corten.engine.trees import remove_tree
 from corten.engine.types import Container
-from corten.errors import CortenError, NotFound
+from corten.errors import CortenError, NotFound, ResourceExhausted, Unavailable
 from corten.launch import client, orphan
 from corten.launch.messages import Exit, MonitorState
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _RELEASE = 10.0  # seconds after which an exit is recorded although its cleaning-up hangs
 _BURY = 60.0
+_RETRY_FIRST, _RETRY_LAST = 0.2, 5.0  # seconds between tries while the disk is full
 LOST = 137  # what a container gets whose monitor was killed
 
 
@@ -72,35 +74,45 @@ class Runs:
         """
         self._parts = parts
         self._after_exit = after_exit
+        parts.sink.out_of_memory = self._out_of_memory
 
     def watch(self, run: Run) -> None:
         """From now on the end of the run is noticed, recorded and cleaned up after."""
         self._parts.runs[run.container_id] = run
         self._parts.operations.background(self._watch(run), f"watch-{run.container_id[:12]}")
 
+    def _out_of_memory(self, container_id: str) -> None:
+        self._parts.operations.background(
+            self._parts.door.commit(lambda tx: record_oom(tx, container_id)),
+            f"oom-{container_id[:12]}",
+        )
+
     async def _watch(self, run: Run) -> None:
         exit_ = await run.monitor.exited
         started = await run.started
         release = asyncio.create_task(self._release(run))
-        try:
-            # Recorded after the cleaning-up, so that whoever waits may use the ports again;
-            # but an exit that is known does not wait forever for one that hangs.
-            await asyncio.wait((release,), timeout=None if exit_ is None else _RELEASE)
-            if started:
-                outcome = outcome_of_state(release.result()) if exit_ is None else _of_exit(exit_)
-                await self._parts.door.commit(lambda tx: record_exit(tx, run.container_id, outcome))
-            await release
-        except CortenError as error:
-            _log.error("the end of container %s: %s", run.container_id[:12], error)
-        finally:
-            if self._parts.runs.get(run.container_id) is run:
-                del self._parts.runs[run.container_id]
-            run.finished.set()
+        # Recorded after the cleaning-up, so that whoever waits may use the ports again; but an
+        # exit that is known does not wait forever for one that hangs.
+        await asyncio.wait((release,), timeout=None if exit_ is None else _RELEASE)
+        if started:
+            outcome = outcome_of_state(release.result()) if exit_ is None else _of_exit(exit_)
+            await self._persist(
+                lambda: self._parts.door.commit(
+                    lambda tx: record_exit(tx, run.container_id, outcome)
+                ),
+                run,
+            )
+        await release
+        # Not before the exit is recorded: until then the directory alone knows it.
+        await _logged(self._parts.files.run(remove_tree, run.monitor.run_dir, deadline=_BURY), run)
+        if self._parts.runs.get(run.container_id) is run:
+            del self._parts.runs[run.container_id]
+        run.finished.set()
         if started:
             self._after_exit(run.container_id)
 
     async def _release(self, run: Run) -> MonitorState | None:
-        """Give back everything of the run: processes, cgroup, network, run directory.
+        """Give back processes, cgroup and network of the run; what fails is logged.
 
         Returns: what the monitor left, or what was found out about a monitor that is lost.
         """
@@ -110,15 +122,42 @@ class Runs:
         run.monitor.close()
         state = client.read_state(run.monitor.run_dir)
         if state is not None and not (state.status == "exited" and state.cleaned):
-            state = await parts.groups.run(orphan.bury, run.monitor.run_dir, deadline=_BURY)
+            bury = parts.groups.run(orphan.bury, run.monitor.run_dir, deadline=_BURY)
+            state = await _logged(bury, run) or client.read_state(run.monitor.run_dir)
         await detached
-        await parts.files.run(remove_tree, run.monitor.run_dir, deadline=_BURY)
         return state
 
     async def _detach(self, run: Run) -> None:
         if run.networked:
-            with contextlib.suppress(NotFound):
-                await self._parts.networks.detach(run.container_id)
+            await self._persist(lambda: self._parts.networks.detach(run.container_id), run)
+
+    async def _persist(self, step: Callable[[], Awaitable[None]], run: Run) -> None:
+        """Do it, and again as long as the disk is full: an exit must not be lost for that."""
+        pause, name = _RETRY_FIRST, run.container_id[:12]
+        while True:
+            try:
+                await step()
+                return
+            except (ResourceExhausted, Unavailable) as error:
+                _log.error(
+                    "the end of container %s: %s; trying again", run.container_id[:12], error
+                )
+            except NotFound:
+                return
+            except CortenError as error:
+                _log.error("the end of container %s: %s", name, error)
+                return
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _RETRY_LAST)
+
+
+async def _logged(work: Awaitable[T], run: Run) -> T | None:
+    """The result, or None and a line in the log."""
+    try:
+        return await work
+    except CortenError as error:
+        _log.error("the end of container %s: %s", run.container_id[:12], error)
+        return None
 
 
 def _of_exit(exit_: Exit) -> Outcome:
@@ -141,6 +180,16 @@ def outcome_of_state(state: MonitorState | None) -> Outcome:
     )
 
 
+def record_oom(tx: Tx, container_id: str) -> None:
+    """The kernel killed a process of a container that goes on; told once a run, as Docker's
+    ``OOMKilled`` says it."""
+    record = tx.container(container_id)
+    if not states.is_running(record) or record.state.oom_killed:
+        return
+    state = msgspec.structs.replace(record.state, oom_killed=True)
+    tx.container_event(tx.put_container(msgspec.structs.replace(record, state=state)), "oom")
+
+
 def record_exit(tx: Tx, container_id: str, outcome: Outcome) -> None:
     """The exit, once: whoever comes second changes nothing."""
     record = tx.container(container_id)
@@ -150,12 +199,12 @@ def record_exit(tx: Tx, container_id: str, outcome: Outcome) -> None:
         record,
         code=outcome.code,
         finished_at=outcome.finished_at,
-        oom_killed=outcome.oom_killed,
+        oom_killed=outcome.oom_killed or record.state.oom_killed,
         reason=outcome.reason,
         error=outcome.error,
     )
     tx.put_container(msgspec.structs.replace(ended, endpoints=()))
-    if outcome.oom_killed:
+    if outcome.oom_killed and not record.state.oom_killed:
         tx.container_event(ended, "oom")
     seconds = max(0, (outcome.finished_at - record.state.started_at) // 1_000_000_000)
     tx.end_execs(container_id, outcome.code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 
 from corten.engine import states
@@ -38,10 +39,16 @@ class Streams:
     def _early(self, record: Container, request: Attach) -> socket.socket:
         """A stream whose other end the monitor gets when the container is started."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._parts.attaching.setdefault(record.id, []).append((request, theirs))
+        waiting = self._parts.attaching.setdefault(record.id, [])
+        for one in [one for one in waiting if _left(one[1])]:
+            waiting.remove(one)
+            one[1].close()
+        waiting.append((request, theirs))
         return ours
 
 
-def stream_of(fd: int) -> socket.socket:
-    """A monitor's stream as a socket object, which owns the descriptor."""
-    return socket.socket(fileno=fd)
+def _left(end: socket.socket) -> bool:
+    """Whether the one who attached has gone again."""
+    poll = select.poll()
+    poll.register(end, 0)
+    return any(flags & select.POLLHUP for _fd, flags in poll.poll(0))
