@@ -218,9 +218,7 @@ def ps(settings: Settings, argv: list[str]) -> int:
     args = parse(argv, {"format": VALUE, "help": SWITCH}, short=_SHORT, until_word=True)
     if not args.words:
         raise InvalidArgument('"ps" requires a container id')
-    # the option may follow the id, ps(1)'s own are behind it
-    own = parse(args.words[1:2], {"format": VALUE}, short=_SHORT, until_word=True)
-    form = own.text("format") or args.text("format", "table")
+    form = args.text("format", "table")
     pids = _group(Record.find(settings.root, args.words[0])).pids()
     if form == "json":
         _print(jsonlite.dumps(pids))
