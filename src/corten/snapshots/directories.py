@@ -54,6 +54,7 @@ class DirectorySnapshotter(ABC):
     """Layers as directories; subclasses say how they are put together."""
 
     name = ""
+    stands_on_layers = True  # whether a writable state needs the layers it was made from
 
     def __init__(self, root: str, db: Database) -> None:
         """Arguments:
@@ -159,7 +160,8 @@ class DirectorySnapshotter(ABC):
     def mounts(self, key: str) -> tuple[Mount, ...]:
         """See :class:`corten.snapshots.protocol.Snapshotter`."""
         active = self._active(key)
-        return self._mounts(f"{self.root}/{active.number}", self._below(active.parent))
+        below = self._below(active.parent) if self.stands_on_layers else []
+        return self._mounts(f"{self.root}/{active.number}", below)
 
     def upper(self, key: str) -> str:
         """See :class:`corten.snapshots.protocol.Snapshotter`."""

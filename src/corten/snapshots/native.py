@@ -16,6 +16,7 @@ class NativeSnapshotter(DirectorySnapshotter):
     """Layers keep whiteouts as plain ``.wh.`` files."""
 
     name = "native"
+    stands_on_layers = False
 
     def _fill(self, directory: str, below: list[str]) -> None:
         root = f"{directory}/fs"

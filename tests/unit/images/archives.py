@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from corten.images.unpack import apply, tar
 
@@ -25,7 +26,7 @@ def archive(*members: tarfile.TarInfo | tuple[tarfile.TarInfo, bytes]) -> bytes:
     return out.getvalue()
 
 
-def entry(name: str, kind: bytes = tarfile.REGTYPE, **fields: object) -> tarfile.TarInfo:
+def entry(name: str, kind: bytes = tarfile.REGTYPE, **fields: Any) -> tarfile.TarInfo:
     """One member owned by whoever runs the test."""
     info = tarfile.TarInfo(name)
     info.type = kind
@@ -36,11 +37,11 @@ def entry(name: str, kind: bytes = tarfile.REGTYPE, **fields: object) -> tarfile
     return info
 
 
-def file(name: str, data: bytes = b"x", **fields: object) -> tuple[tarfile.TarInfo, bytes]:
+def file(name: str, data: bytes = b"x", **fields: Any) -> tuple[tarfile.TarInfo, bytes]:
     return entry(name, **fields), data
 
 
-def directory(name: str, **fields: object) -> tarfile.TarInfo:
+def directory(name: str, **fields: Any) -> tarfile.TarInfo:
     return entry(name, tarfile.DIRTYPE, **fields)
 
 
@@ -84,7 +85,7 @@ def unpack(
 
 def tree(root: Path) -> dict[str, tuple[object, ...]]:
     """All there is below a directory, with everything a layer carries."""
-    found = {}
+    found: dict[str, tuple[object, ...]] = {}
     links: dict[int, str] = {}
     for path in sorted(root.rglob("*")):
         info = path.lstat()

@@ -14,6 +14,7 @@ from corten.images.service import ImageService
 from corten.images.settings import Settings
 from corten.snapshots.overlay import OverlaySnapshotter
 from corten.store import Database
+from tests.support import eventually
 
 QUICK = Settings(attempts=3, stall_seconds=1.0)
 
@@ -49,7 +50,11 @@ class Store:
         """Nothing half visible and nothing left."""
         assert self.blobs() == set()
         assert list((self.root / "ingest").iterdir()) == []
-        assert self.layers() == []
+        self.assert_no_layers()
+
+    def assert_no_layers(self) -> None:
+        """Removal is in the background: gone at once from the records, soon from the disk."""
+        eventually(lambda: self.layers() == [], what="layers removed")
 
 
 class MakeStore(Protocol):

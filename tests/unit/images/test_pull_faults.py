@@ -56,7 +56,7 @@ async def pull_fails(
     if kind not in (Unavailable,):
         store.assert_empty()
     assert list((store.root / "ingest").iterdir()) == []
-    assert store.layers() == []
+    store.assert_no_layers()
     return caught.value
 
 
