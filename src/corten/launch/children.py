@@ -21,15 +21,22 @@ class Children:
 
     def __init__(self, loop: Loop) -> None:
         self._expected: dict[int, tuple[Process, Callable[[], None]]] = {}
-        self._wake, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._loop = loop
+        self._wake, self._theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         set_child_subreaper(True)
         _signal.signal(_signal.SIGCHLD, _nothing)
-        _signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
+        _signal.set_wakeup_fd(self._theirs, warn_on_full_buffer=False)
         loop.watch(self._wake, READ, self._woken)
 
     def expect(self, process: Process, ended: Callable[[], None]) -> None:
         """Call ``ended`` once, when the process has ended (and was reaped)."""
         self._expected[process.pid] = (process, ended)
+
+    def close(self) -> None:
+        """Reap no more."""
+        _signal.set_wakeup_fd(-1)
+        self._loop.close(self._wake)
+        os.close(self._theirs)
 
     def _woken(self, _events: int) -> None:
         os.read(self._wake, 4096)

@@ -25,13 +25,14 @@ from corten.errors import (
     Unavailable,
     Unimplemented,
 )
-from corten.kernel.creds import set_dumpable, set_name
+from corten.kernel.creds import set_child_subreaper, set_dumpable, set_name
 from corten.kernel.process import clone3, start_time
 from corten.launch import config, container, messages, pod, protection, wire
 from corten.launch.forked import ignore_signals
 from corten.launch.messages import Create, CreatePod, read
 from corten.launch.netns import NetworkNamespaces
 from corten.launch.peers import describe
+from corten.launch.rehearsal import rehearse
 from corten.oci.seccomp import cache
 
 TYPE_CHECKING = False
@@ -248,7 +249,7 @@ def main(argv: list[str]) -> int:
     lock = _lock_launcher(state_dir)
     if options.get("cgroup"):
         open_cgroup(options["cgroup"]).add_process(os.getpid())
-    warm_up()
+    warm_up(state_dir)
     Launcher(sock, lock, host, protection.protected()).run()
     return 0
 
@@ -265,10 +266,9 @@ def _lock_launcher(state_dir: str) -> int:
     return fd
 
 
-def warm_up() -> None:
+def warm_up(state_dir: str) -> None:
     """Everything that a fork would have to do otherwise; then no import works any more."""
     ignore_signals()
-    _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)  # monitors are nobody's zombies
     os.setsid()
     set_name("corten-launcher")
     set_dumpable(False)
@@ -277,6 +277,9 @@ def warm_up() -> None:
     preload()
     cache.preload()
     config.warm_up()
+    rehearse(state_dir)
+    set_child_subreaper(False)
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)  # monitors are nobody's zombies
     sys.meta_path.clear()
     sys.path_hooks.clear()
     sys.path.clear()

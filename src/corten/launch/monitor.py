@@ -292,6 +292,7 @@ class Monitor:
             self.log.close()
         for peer in list(self.peers):
             peer.close()
+        self._children.close()
 
     # --- others ------------------------------------------------------------------------
 
