@@ -26,8 +26,7 @@ def enter() -> None:
 def prepare() -> None:
     """Loopback, sysfs of this network namespace, and no v2 hierarchy: crun 1.8 takes an empty
     one for the whole machine."""
-    sys.path.insert(0, str(REPOSITORY / "tools"))
-    import lanes  # type: ignore[import-not-found] # a script of the repository, no package
+    from tools import lanes
 
     lanes.prepare_namespaces()
     unified = Path("/sys/fs/cgroup/unified")

@@ -110,8 +110,8 @@ def build_deps() -> None:
     final = deps_dir()
     if final.exists():
         return
-    sys.path.insert(0, str(REPOSITORY / "tools"))
-    import install
+    sys.path.insert(0, str(REPOSITORY))
+    from tools import install
 
     CACHE.mkdir(parents=True, exist_ok=True)
     print("guest: installing the locked dependencies", flush=True)

@@ -2,11 +2,13 @@
 # Runs in the guest, from the second disk, once per boot; prints CHECK lines on the console.
 # Phase 1: install, start, run, limits, kill -9. Phase 2, after the reboot: what is left.
 set -u
+exec >/dev/ttyS1 2>&1 # not the console: systemd hangs that up
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
 check() { # check NAME COMMAND...
+    local began=$SECONDS
     local name=$1 out
     shift
-    if out=$("$@" 2>&1); then echo "CHECK $name ok"; else
+    if out=$("$@" 2>&1); then echo "CHECK $name ok"; echo "# $name took $((SECONDS - began)) s"; else
         echo "CHECK $name FAILED: $(echo "$out" | tail -n 5 | tr '\n' '|')"
     fi
 }
@@ -24,7 +26,7 @@ pid_of() { corten inspect --format '{{.State.Pid}}' "$1"; }
 
 install_corten() {
     mkdir -p /tmp/source && cp -a /mnt/source/. /tmp/source && cd /tmp/source &&
-        timeout 180 make install DEPS=/mnt/deps
+        { time timeout 240 make install DEPS=/mnt/deps; }
 }
 unit_starts() { systemctl start corten.service && systemctl is-active corten.service; }
 hello() { has "$(corten run --rm hello)" "Hello"; }

@@ -5,17 +5,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tools import guest
+
 REPOSITORY = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(REPOSITORY / "tools"))
-
-import guest  # noqa: E402 - a tool of the repository, not a package
-
 CHECKS = (
     "install",
     "unit-starts",
@@ -61,7 +58,7 @@ def qemu(directory: Path, second: Path) -> list[str]:
     return [
         "qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max",
         "-smp", "2", "-m", "1536", "-nographic", "-no-user-config", "-nodefaults",
-        "-serial", f"file:{directory}/console", "-nic", "none",
+        "-serial", f"file:{directory}/boot", "-serial", f"file:{directory}/console", "-nic", "none",
         "-kernel", str(base / "vmlinuz"), "-initrd", str(base / "initrd"),
         "-append", "root=/dev/vda rw console=ttyS0 quiet systemd.unified_cgroup_hierarchy=1",
         "-drive", f"{drive}{base}/disk.ext4", "-drive", f"{drive}{second}",

@@ -1,4 +1,4 @@
-"""The one netlink message of the start path: set a link up. The daemon uses pyroute2."""
+"""The one netlink message of the start path: set a link up."""
 
 from __future__ import annotations
 
