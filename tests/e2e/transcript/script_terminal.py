@@ -10,6 +10,7 @@ _SIZES = (
     "while :; do sleep 0.05; done'"
 )
 _CAT = "sh -c 'stty -echo; echo ready; cat'"
+_ANSWER = "sh -c 'stty -echo; echo ready; while read x; do echo \"<$x>\"; done'"
 
 TERMINAL = (
     Case(
@@ -85,20 +86,20 @@ TERMINAL = (
         "detach",
         (
             Terminal(
-                f"run -it --name t-a {{box}} {_CAT}",
+                f"run -it --name t-a {{box}} {_ANSWER}",
                 (("expect", "ready"), ("send", _DETACH)),
                 keep=False,
             ),
             Run("inspect -f '{{.State.Status}}' t-a"),
             Terminal(
                 "attach t-a",
-                (("send", "again\n"), ("expect", "again\r\n"), ("send", _DETACH)),
+                (("send", "again\n"), ("expect", "<again>"), ("send", _DETACH)),
                 keep=False,
             ),
             Run("inspect -f '{{.State.Status}}' t-a"),
             Terminal(
                 "attach t-a",
-                (("send", "more\n"), ("expect", "more\r\n"), ("send", "\x04")),
+                (("send", "more\n"), ("expect", "<more>"), ("send", "\x04")),
                 keep=False,
             ),
             Run("wait t-a"),
