@@ -152,6 +152,9 @@ class Host:
 
     def close(self) -> None:
         """Kill what is left of the test, and say what the launcher complained about."""
+        for stream in Stream.all:
+            stream.close()
+        Stream.all.clear()
         for talk in self.talks:
             talk.connection.close()
         for pidfd in self.monitors:
@@ -254,7 +257,10 @@ class Container:
 class Stream:
     """An attacher's end: frames or raw bytes."""
 
+    all: list[Stream] = []  # a failing test leaves them open
+
     def __init__(self, fd: int) -> None:
+        self.all.append(self)
         self.sock = socket.socket(fileno=fd)
         self.sock.settimeout(DEADLINE)
 
