@@ -262,11 +262,10 @@ def _reap_for_ever(ready: int) -> None:
         creds.capset(0, 0, 0)
         os.write(ready, b"r")
         keep_only([])
+        # The kernel itself reaps the children, and orphans, of whoever ignores SIGCHLD.
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
         while True:
-            try:
-                os.waitid(os.P_ALL, 0, os.WEXITED)
-            except ChildProcessError:
-                _signal.pause()
+            _signal.pause()
     finally:
         os._exit(1)
 
