@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -150,7 +151,8 @@ def test_orphans_of_a_container_are_reaped_in_a_shared_pid_namespace(
     script = "(sh -c 'sleep 0.1 & exec true' &); sleep 0.3; ps -o stat,comm; echo end; sleep 1000"
     container = native(["sh", "-c", script], fds=dict(pod.fds)).create().start()
     eventually(lambda: b"end" in container.log.read_bytes())
-    assert b"Z" not in container.log.read_bytes()
+    lines = [json.loads(line)["log"] for line in container.log.read_text().splitlines()]
+    assert lines[0].startswith("STAT") and not [line for line in lines if line.startswith("Z")]
     container.talk.ask(Delete(force=True))
     container.gone()
     pod.close()
