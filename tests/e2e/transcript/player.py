@@ -23,6 +23,8 @@ _NORMAL = (
     (re.compile(r"\b[0-9a-f]{64}\b"), "<id>"),
     (re.compile(r"\b[0-9a-f]{12}\b"), "<short id>"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z?"), "<time>"),
+    # the command line's complaint about a process that was faster than its resize
+    (re.compile(r"failed to resize tty, using default size\r\n"), ""),
     (re.compile(r"\b(Less than a second|\d+ seconds?|About a minute)\b"), "<while>"),
 )
 
