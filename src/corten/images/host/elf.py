@@ -7,11 +7,6 @@ from collections.abc import Iterator
 from struct import unpack_from
 from typing import Any
 
-from elftools.common.exceptions import ELFError
-from elftools.elf.dynamic import DynamicSegment
-from elftools.elf.elffile import ELFFile
-from elftools.elf.segments import InterpSegment
-
 from corten.errors import NotFound
 from corten.spec._struct import Struct
 
@@ -38,6 +33,10 @@ class Needs(Struct):
 
 def read(path: str) -> Needs | None:
     """What the file at ``path`` needs; None if it is no ELF file."""
+    # Imported at first use: it costs the daemon's start 20 ms, and few images are made here.
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.elffile import ELFFile
+
     with open(path, "rb") as file:  # noqa: PTH123  # handed to the ELF library
         if file.read(4) != b"\x7fELF":
             return None
@@ -48,7 +47,10 @@ def read(path: str) -> Needs | None:
             return None
 
 
-def _needs(elf: ELFFile, path: str) -> Needs:
+def _needs(elf: Any, path: str) -> Needs:
+    from elftools.elf.dynamic import DynamicSegment
+    from elftools.elf.segments import InterpSegment
+
     interpreter = ""
     needed: list[str] = []
     rpath: list[str] = []
