@@ -87,7 +87,12 @@ def _usage(error: click.ClickException) -> int:
     ctx = getattr(error, "ctx", None)
     command = ctx.command_path if ctx is not None else "corten"
     sys.stdout.flush()
-    print(f"corten: {error.format_message()}", file=sys.stderr)
+    text = error.format_message()
+    if isinstance(error, click.NoSuchOption):
+        text = f"unknown flag: {error.option_name}"
+        if error.possibilities:
+            text += f" (is it {' or '.join(sorted(error.possibilities))}?)"
+    print(f"corten: {text}", file=sys.stderr)
     print(f"See '{command} --help'.", file=sys.stderr)
     wrong_flag = isinstance(error, (click.NoSuchOption, click.BadOptionUsage)) or (
         isinstance(error, click.BadParameter) and not isinstance(error, click.MissingParameter)

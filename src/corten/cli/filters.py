@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -67,9 +68,17 @@ def _exited(record: Record, wanted: str) -> bool:
     return status_of(record) == "exited" and str(code) == wanted
 
 
+def _name(record: Record, wanted: str) -> bool:
+    """A regular expression, found anywhere; the name may have docker's slash in front."""
+    try:
+        return any(re.search(wanted, name) for name in (record["name"], "/" + record["name"]))
+    except re.error as error:
+        raise InvalidArgument(f"invalid filter 'name={wanted}': {error}") from None
+
+
 CONTAINERS: dict[str, Test] = {
     "id": lambda record, wanted: record["id"].startswith(wanted),
-    "name": lambda record, wanted: wanted.removeprefix("/") in record["name"],
+    "name": _name,
     "status": lambda record, wanted: status_of(record) == wanted,
     "label": lambda record, wanted: label(record["config"].get("labels", {}), wanted),
     "exited": _exited,

@@ -88,22 +88,22 @@ def _rfc3339(text: str) -> int:
 
 
 def env(entries: tuple[str, ...], files: tuple[str, ...]) -> list[str]:
-    """``-e NAME=VALUE``, ``-e NAME`` (the caller's value, left out if there is none), and files
-    of such lines; later entries win where the names are equal."""
-    lines: list[str] = []
-    for path in files:
-        lines += _env_file(path)
-    lines += entries
+    """``-e NAME=VALUE``, ``-e NAME`` (the caller's value; without one the image's is taken
+    away, which the name alone stands for), and files of such lines, where a name without a
+    value is left out. Later entries win where the names are equal."""
     found = []
-    for line in lines:
-        name, equals, _ = line.partition("=")
-        if not name:
-            raise InvalidArgument(f"invalid environment variable: {line!r}")
-        if equals:
-            found.append(line)
-        elif name in os.environ:
-            found.append(f"{name}={os.environ[name]}")
-    return found
+    for path in files:
+        found += [line for line in map(_own_value, _env_file(path)) if "=" in line]
+    return found + [_own_value(line) for line in entries]
+
+
+def _own_value(line: str) -> str:
+    name, equals, _ = line.partition("=")
+    if not name:
+        raise InvalidArgument(f"invalid environment variable: {line!r}")
+    if equals or name not in os.environ:
+        return line
+    return f"{name}={os.environ[name]}"
 
 
 def _env_file(path: str) -> list[str]:

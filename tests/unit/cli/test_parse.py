@@ -99,9 +99,9 @@ def test_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HERE", "yes")
     monkeypatch.delenv("ABSENT", raising=False)
     file = tmp_path / "env"
-    file.write_text("# comment\n\nA=1\n  B=2 \nHERE\n")
+    file.write_text("# comment\n\nA=1\n  B=2 \nHERE\nABSENT\n")
     assert parse.env(("HERE", "ABSENT", "C=a=b"), (str(file),)) == [
-        "A=1", "B=2 ", "HERE=yes", "HERE=yes", "C=a=b",
+        "A=1", "B=2 ", "HERE=yes", "HERE=yes", "ABSENT", "C=a=b",
     ]  # fmt: skip
 
 

@@ -91,6 +91,11 @@ def logs(
         raise InvalidArgument(f"invalid number of lines: {tail!r}", hint="a number, or all")
     count = None if tail == "all" or tail.startswith("-") else int(tail)
     found = session.client.containers.get(container)
+    if found.attrs["config"].get("log", {}).get("driver") == "none":
+        raise FailedPrecondition(
+            "the log driver none does not support reading",
+            hint="run the container without --log-driver none",
+        )
     outputs = {1: sys.stdout.buffer, 2: sys.stderr.buffer}
     fresh = {1: True, 2: True}
     last = 0
