@@ -100,8 +100,6 @@ class Engine:
             pods=self._pods,
         )
         await recovery.run()
-        group = parts.settings.monitors_cgroup
-        await parts.groups.run(groups.prepare_monitor_group, group, deadline=10.0)
         parts.launcher.start()
         await parts.launcher.ready()
         parts.netns.fill()

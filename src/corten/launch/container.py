@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from _socket import socket as Socket
 
-from corten.cgroups import open_cgroup
 from corten.errors import CortenError, InvalidArgument
 from corten.kernel.process import start_time
-from corten.launch import messages
+from corten.launch import messages, placement
 from corten.launch.binary import BinaryRuntime
 from corten.launch.forked import become_monitor
 from corten.launch.loop import Loop
@@ -56,7 +55,7 @@ def _prepare(request: Create, packet: Packet, host_mount_ns: int) -> Monitor | N
     try:
         state.write()
         if request.monitor_cgroup:
-            open_cgroup(request.monitor_cgroup).add_process(os.getpid())
+            placement.join(request.monitor_cgroup)
         config = packet.take("config")
         if config < 0:
             raise InvalidArgument("the request has no config")

@@ -32,14 +32,6 @@ def kill_group(path: str, *, timeout: float = 5.0) -> None:
         group.delete(timeout=timeout)
 
 
-def prepare_monitor_group(path: str, *, pid: int = 0) -> None:
-    """Make the group for launcher and monitors; ``pid`` (if given) is moved into it."""
-    group = open_cgroup(path)
-    group.create()
-    if pid:
-        group.add_process(pid)
-
-
 def remove_group_if_empty(path: str) -> None:
     """Remove a group that holds no process; one that does stays."""
     group = open_cgroup(path)

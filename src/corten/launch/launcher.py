@@ -16,7 +16,7 @@ from _socket import socket as Socket
 from select import POLLERR, POLLHUP, POLLIN, poll
 
 import corten
-from corten.cgroups import open_cgroup, preload
+from corten.cgroups import preload
 from corten.errors import (
     AlreadyExists,
     CortenError,
@@ -27,7 +27,7 @@ from corten.errors import (
 )
 from corten.kernel.creds import set_child_subreaper, set_dumpable, set_name
 from corten.kernel.process import clone3, start_time
-from corten.launch import config, container, messages, pod, protection, wire
+from corten.launch import config, container, messages, placement, pod, protection, wire
 from corten.launch.forked import ignore_signals
 from corten.launch.messages import Create, CreatePod, read
 from corten.launch.netns import NetworkNamespaces
@@ -248,7 +248,7 @@ def main(argv: list[str]) -> int:
     os.set_inheritable(sock.fileno(), False)
     lock = _lock_launcher(state_dir)
     if options.get("cgroup"):
-        open_cgroup(options["cgroup"]).add_process(os.getpid())
+        placement.move_into(options["cgroup"])
     warm_up(state_dir)
     Launcher(sock, lock, host, protection.protected()).run()
     return 0

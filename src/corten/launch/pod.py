@@ -28,7 +28,7 @@ from corten.kernel.namespaces import (
     unshare,
 )
 from corten.kernel.process import clone3, start_time
-from corten.launch import messages
+from corten.launch import messages, placement
 from corten.launch.children import Children
 from corten.launch.forked import become_monitor, keep_only
 from corten.launch.loop import Loop
@@ -112,7 +112,7 @@ class PodMonitor:
     def _make(self, packet: Packet) -> None:
         request = self._request
         if request.monitor_cgroup:
-            open_cgroup(request.monitor_cgroup).add_process(os.getpid())
+            placement.join(request.monitor_cgroup)
         network = packet.take("ns.network")
         packet.close()
         if network >= 0:
