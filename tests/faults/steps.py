@@ -1,0 +1,314 @@
+"""What is interrupted: each step with what it needs, the act itself, and what must hold
+after the daemon was killed in the middle and has been started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from corten.client import Client
+from corten.client.records import Container
+from corten.cri.pb import cri_pb2 as pb
+from corten.errors import CortenError, NotModified
+from tests.cri.client import Pod
+from tests.faults.machine import BUSYBOX, IMAGE, SLEEPER, Machine, attempt
+from tests.harness import wait_gone
+from tests.support import eventually
+
+NAME = "one"
+
+
+class Step(NamedTuple):
+    """``act`` is interrupted; it may find what ``prepare`` has made.
+
+    Attributes:
+        check: what must hold, and that the same can be done again.
+        commits: at which commits the daemon is killed, 1 to this.
+    """
+
+    prepare: Callable[[Machine], Any]
+    act: Callable[[Machine, Any], Any]
+    check: Callable[[Machine, Any], None]
+    commits: int
+
+
+# containers --------------------------------------------------------------------------------
+
+
+def _created(machine: Machine) -> str:
+    with machine.client() as client:
+        return client.containers.create(IMAGE, SLEEPER, name=NAME).id
+
+
+def _running(machine: Machine) -> str:
+    with machine.client() as client:
+        made = client.containers.start(IMAGE, SLEEPER, name=NAME)
+        ready(made)
+        return made.id
+
+
+def _exited(machine: Machine) -> str:
+    with machine.client() as client:
+        made = client.containers.start(IMAGE, [BUSYBOX, "sh", "-c", "exit 3"], name=NAME)
+        made.wait()
+        return made.id
+
+
+def _create(machine: Machine, _given: Any) -> None:
+    _created(machine)
+
+
+def _start(machine: Machine, name: str) -> None:
+    with machine.client() as client:
+        client.containers.get(name).start()
+
+
+def _stop(machine: Machine, name: str) -> None:
+    with machine.client() as client:
+        client.containers.get(name).stop(timeout=10)
+
+
+def _remove(machine: Machine, name: str) -> None:
+    with machine.client() as client:
+        client.containers.get(name).remove(force=True)
+
+
+def _exec(machine: Machine, name: str) -> None:
+    with machine.client() as client:
+        assert client.containers.get(name).exec([BUSYBOX, "true"]).code == 0
+
+
+def _pause(machine: Machine, name: str) -> None:
+    with machine.client() as client:
+        client.containers.get(name).pause()
+
+
+def _end(machine: Machine, name: str) -> None:
+    """The container ends by itself; whoever waits is told."""
+    with machine.client() as client:
+        one = client.containers.get(name)
+        os.kill(one.attrs["state"]["pid"], signal.SIGTERM)
+        one.wait()
+
+
+def works(container: Container) -> None:
+    """It runs, and lets itself be used."""
+    container.reload()
+    assert container.status == "running", container.attrs["state"]
+    os.kill(container.attrs["state"]["pid"], 0)
+    assert container.exec([BUSYBOX, "hostname"]).code == 0
+
+
+def ready(sleeper: Container) -> None:
+    """Its trap is set: a first process without a handler would not get the signal at all."""
+    pid = sleeper.attrs["state"]["pid"]
+    eventually(lambda: catches(pid, signal.SIGTERM), what="the shell's trap is set")
+
+
+def catches(pid: int, number: int) -> bool:
+    """Whether the process has a handler for a signal."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("SigCgt:"):
+            return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+    return False
+
+
+def ends(container: Container) -> None:
+    """A sleeper is stopped, its code known, and it can be removed."""
+    ready(container)
+    container.stop(timeout=10)
+    assert container.wait() == 5, container.attrs["state"]
+    container.remove()
+
+
+def runs_again(client: Client) -> None:
+    """The name is free; a container of that name has its whole life."""
+    made = client.containers.start(IMAGE, SLEEPER, name=NAME)
+    works(made)
+    ends(made)
+
+
+def _check_created(machine: Machine, _given: Any) -> None:
+    """Wholly there or wholly absent."""
+    with machine.client() as client:
+        found = machine.container(client, NAME)
+        if found is not None:
+            assert found.status == "created"
+            works(found.start())
+            ends(found)
+        runs_again(client)
+
+
+def _check_started(machine: Machine, name: str) -> None:
+    with machine.client() as client:
+        found = client.containers.get(name)
+        assert found.status in ("created", "running"), found.attrs["state"]
+        if found.status == "created":
+            found.start()
+        works(found)
+        ends(found)
+        runs_again(client)
+
+
+def _check_stopped(machine: Machine, name: str) -> None:
+    """A stop that had begun is finished by whoever comes next."""
+    with machine.client() as client:
+        found = client.containers.get(name)
+        try:
+            found.stop(timeout=10)
+        except NotModified:
+            pass
+        assert found.wait() == 5
+        works(found.start())
+        ends(found)
+
+
+def _check_removed(machine: Machine, name: str) -> None:
+    with machine.client() as client:
+        found = machine.container(client, NAME)
+        if found is not None:
+            found.remove(force=True)
+        runs_again(client)
+
+
+def _check_used(machine: Machine, name: str) -> None:
+    """The container did not notice."""
+    with machine.client() as client:
+        found = client.containers.get(name)
+        works(found)
+        ends(found)
+
+
+def _check_paused(machine: Machine, name: str) -> None:
+    with machine.client() as client:
+        found = client.containers.get(name)
+        if found.status == "paused":
+            found.unpause()
+        works(found)
+        ends(found)
+
+
+def _check_ended(machine: Machine, name: str) -> None:
+    with machine.client() as client:
+        found = client.containers.get(name)
+        assert found.wait() == 5
+        assert found.reload().status == "exited"
+        works(found.start())
+        ends(found)
+
+
+# pods --------------------------------------------------------------------------------------
+
+POD = pb.PodSandboxConfig(
+    metadata=pb.PodSandboxMetadata(name="pod", namespace="test", uid="uid-1"), hostname="pod"
+)
+
+
+def _pod(machine: Machine, _given: Any = None) -> str:
+    with machine.cri() as cri:
+        made: str = cri.RunPodSandbox(pb.RunPodSandboxRequest(config=POD)).pod_sandbox_id
+        return made
+
+
+def _pod_in_use(machine: Machine) -> str:
+    made = _pod(machine)
+    with machine.cri() as cri:
+        Pod(cri, made, POD).sleeper()
+    return made
+
+
+def _stop_pod(machine: Machine, pod_id: str) -> None:
+    with machine.cri() as cri:
+        cri.StopPodSandbox(pb.StopPodSandboxRequest(pod_sandbox_id=pod_id))
+
+
+def _remove_pod(machine: Machine, pod_id: str) -> None:
+    with machine.cri() as cri:
+        cri.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod_id))
+
+
+def _check_pod(machine: Machine, _given: Any) -> None:
+    """A kubelet's retry gets a pod that works."""
+    with machine.cri() as cri:
+        shown = cri.ListPodSandbox(pb.ListPodSandboxRequest()).items
+        assert len(shown) <= 1
+        pod = Pod(cri, _pod(machine), POD)
+        assert [item.id for item in shown] in ([], [pod.id])
+        assert pod.status().state == pb.SANDBOX_READY
+        assert machine.leases() == [pod.ip]
+        assert cri.output(pod.sleeper(), "hostname") == "pod"
+        _remove_pod(machine, pod.id)
+        assert machine.leases() == []
+
+
+def _check_pod_gone(machine: Machine, pod_id: str) -> None:
+    _stop_pod(machine, pod_id)
+    _remove_pod(machine, pod_id)
+    assert machine.leases() == []
+    _check_pod(machine, None)
+
+
+# images ------------------------------------------------------------------------------------
+
+
+def _image(machine: Machine, _given: Any) -> None:
+    with machine.client() as client:
+        client.images.from_host("other", [BUSYBOX, "/bin/true"])
+
+
+def _check_image(machine: Machine, _given: Any) -> None:
+    """One that is shown works; making it again gives the same."""
+    with machine.client() as client:
+        if client.images.exists("other"):
+            assert client.containers.run("other", ["/bin/true"]).code == 0
+        _image(machine, None)
+        assert client.containers.run("other", ["/bin/true"]).code == 0
+        client.images.remove("other")
+
+
+def _nothing(_machine: Machine) -> None:
+    """Needs nothing."""
+
+
+STEPS = {
+    "create": Step(_nothing, _create, _check_created, 2),
+    "start": Step(_created, _start, _check_started, 4),
+    "restart": Step(_exited, _start, lambda m, name: _check_restarted(m, name), 4),
+    "stop": Step(_running, _stop, _check_stopped, 5),
+    "remove": Step(_created, _remove, _check_removed, 3),
+    "remove-running": Step(_running, _remove, _check_removed, 6),
+    "exec": Step(_running, _exec, _check_used, 4),
+    "pause": Step(_running, _pause, _check_paused, 1),
+    "end": Step(_running, _end, _check_ended, 2),
+    "run-pod": Step(_nothing, _pod, _check_pod, 4),
+    "stop-pod": Step(_pod_in_use, _stop_pod, _check_pod_gone, 6),
+    "remove-pod": Step(_pod_in_use, _remove_pod, _check_pod_gone, 9),
+    "image": Step(_nothing, _image, _check_image, 8),
+}
+
+
+def _check_restarted(machine: Machine, name: str) -> None:
+    """As after an interrupted start, but it had ended before."""
+    with machine.client() as client:
+        found = client.containers.get(name)
+        assert found.wait() == 3
+        assert found.start().wait() == 3
+        found.remove()
+
+
+def interrupt(machine: Machine, step: Step, *orders: str) -> CortenError | BaseException | None:
+    """Do it, with the daemon killed as ordered; then start the daemon again and check.
+
+    Returns: the error that the client got; None: the step needs no such commit."""
+    given = step.prepare(machine)
+    machine.crash_at(*orders)
+    error = attempt(lambda: step.act(machine, given))
+    if error is not None:
+        eventually(lambda: not machine.alive, what=f"killed; {error!r}")
+        wait_gone(machine.pid)
+    machine.revive()
+    step.check(machine, given)
+    return error
