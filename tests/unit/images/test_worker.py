@@ -15,6 +15,7 @@ import zstandard
 from corten.errors import CortenError, DataLoss, Internal, InvalidArgument, ResourceExhausted
 from corten.images.unpack.client import Limits, Unpacked, Worker
 from tests.conftest import needs_root
+from tests.support import eventually
 from tests.unit.images.archives import archive, directory, file, symlink
 
 CONTENT = os.urandom(400_000)
@@ -82,6 +83,36 @@ async def test_it_is_confined_and_leaves_overlayfs_to_the_daemon(blob: int, targ
     assert set(made.implicit) == {"", "e"}
     assert (target / "d/b").is_char_device()
     assert (target / "d/b").lstat().st_rdev == 0
+
+
+@needs_root
+async def test_what_a_worker_may_still_do(blob: int, target: Path) -> None:
+    """Before it unpacks a byte: no other files, no network, few capabilities."""
+    os.pwrite(blob, PACKED["gzip"], 0)
+    async with worker(blob, target, follow=True) as one:
+        one.announce(100)
+        assert one._process is not None
+        proc = Path(f"/proc/{one._process.pid}")
+
+        def status() -> dict[str, str]:
+            lines = (proc / "status").read_text().splitlines()
+            return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+        eventually(lambda: status()["NoNewPrivs"] == "1", what="worker confined")
+        kept = sum(1 << number for number in (0, 1, 3, 4, 27, 31))  # <linux/capability.h>
+        for field in ("CapEff", "CapPrm", "CapBnd"):
+            assert int(status()[field], 16) & ~kept == 0, field
+        assert list((proc / "root").iterdir()) == list(target.iterdir())
+        assert os.readlink(proc / "ns/net") != os.readlink("/proc/self/ns/net")
+        mounts = (proc / "mountinfo").read_text().splitlines()
+        assert len(mounts) == 1
+        assert {"nosuid", "nodev", "noexec"} <= set(mounts[0].split()[5].split(","))
+        files = {os.readlink(fd) for fd in (proc / "fd").iterdir()}
+        assert {name for name in files if name.startswith("/")} <= {
+            "/",
+            str(target),
+            str(target.parent / "blob"),
+        }
 
 
 async def test_it_follows_a_blob_that_grows(blob: int, target: Path) -> None:

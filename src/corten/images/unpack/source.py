@@ -12,7 +12,7 @@ from corten.errors import Cancelled, DataLoss, InvalidArgument
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any, Final
 
 CHUNK: Final = 1 << 20
@@ -74,6 +74,9 @@ class Growing:
 def chunks(source: Growing) -> Iterator[bytes]:
     """The tar archive in ``source``.
 
+    Everything is imported when this returns, and nothing unpacked before the first chunk is
+    asked for: the caller goes where there are no files to import, and no harm to be done.
+
     Raises:
         DataLoss: the packing is damaged. InvalidArgument: packed with something unknown.
     """
@@ -102,6 +105,13 @@ def _gzip(source: Growing, data: bytes) -> Iterator[bytes]:
     def make() -> Any:
         return isal_zlib.decompressobj(wbits=31)  # 16 + 15: with gzip's header
 
+    failure: Any = isal_zlib.error  # its stub calls the class an instance
+    return _inflate(source, data, make, failure)
+
+
+def _inflate(
+    source: Growing, data: bytes, make: Callable[[], Any], failure: type[Exception]
+) -> Iterator[bytes]:
     inflater = make()
     fed = False
     while True:
@@ -116,7 +126,7 @@ def _gzip(source: Growing, data: bytes) -> Iterator[bytes]:
             inflater, fed = make(), False
         try:
             piece = inflater.decompress(data, CHUNK)
-        except isal_zlib.error as error:  # type: ignore[misc]  # untyped
+        except failure as error:
             raise DataLoss(f"the packed layer is damaged: {error}", step="unpack layer") from None
         fed = True
         data = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
@@ -152,10 +162,14 @@ def _zstd(source: Growing, head: bytes) -> Iterator[bytes]:
     unpacker = zstandard.ZstdDecompressor(max_window_size=1 << 27)
     replay: Any = _Replay(source, head)  # it needs nothing but read()
     reader = unpacker.stream_reader(replay, read_size=_READ, read_across_frames=True, closefd=False)
+    return _read_zstd(reader, zstandard.ZstdError)
+
+
+def _read_zstd(reader: Any, failure: type[Exception]) -> Iterator[bytes]:
     while True:
         try:
             piece = reader.read(CHUNK)
-        except zstandard.ZstdError as error:
+        except failure as error:
             raise DataLoss(f"the packed layer is damaged: {error}", step="unpack layer") from None
         if not piece:
             return

@@ -51,15 +51,13 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
         confine.die_with_parent(job["parent"])
     blob = source.Growing(job["blob"], job["follow"])
     archive = _Meter(blob, source.chunks(blob), job["ratio"], job["report"])
-    # Whatever is imported lazily must be here before the root is another.
-    first = next(archive, b"")
     os.umask(0)
     inside = job["confine"] and confine.enter(job["target"])
     root = os.open("/" if inside else job["target"], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     if job["confine"]:
         confine.drop_privileges()
     applier = apply.Applier(root, overlay=job["overlay"], limit=job["limit"])
-    reader = tar.Reader(_after(first, archive))
+    reader = tar.Reader(archive)
     for entry, data in reader:
         applier.apply(entry, data)
     reader.drain()
@@ -78,11 +76,6 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
         "opaque": [os.fsdecode(path) for path in applier.opaque],
         "implicit": [os.fsdecode(path) for path in applier.implicit],
     }
-
-
-def _after(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
 
 
 class _Meter:
