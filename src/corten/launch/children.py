@@ -29,7 +29,9 @@ class Children:
         loop.watch(self._wake, READ, self._woken)
 
     def expect(self, process: Process, ended: Callable[[], None]) -> None:
-        """Call ``ended`` once, when the process has ended (and was reaped)."""
+        """Call ``ended`` once, in a later turn of the loop, when the process has ended (and
+        was reaped). One that ended before this call is told of as well, unless the loop has
+        turned meanwhile."""
         self._expected[process.pid] = (process, ended)
 
     def close(self) -> None:
@@ -40,10 +42,6 @@ class Children:
 
     def _woken(self, _events: int) -> None:
         os.read(self._wake, 4096)
-        self.reap()
-
-    def reap(self) -> None:
-        """Reap whoever has ended. Also due after a process was expected that had ended."""
         while True:
             try:
                 info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)

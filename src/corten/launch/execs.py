@@ -82,7 +82,6 @@ class Execs:
         finally:
             if stream >= 0:
                 os.close(stream)
-        self._children.reap()
 
     def _streams(self, exec: Exec) -> Stdio:
         return Stdio(

@@ -98,7 +98,6 @@ class Monitor:
             pid=record["pid"], start_time=record["start_time"], steps=tuple(self.runtime.steps)
         )
         peer.reply(messages.CREATE_ID, created.to_dict())
-        self._children.reap()
 
     def _create(self) -> None:
         request = self.request
@@ -153,14 +152,12 @@ class Monitor:
             self.loop.forget(self.target("")[0].fileno())
             self._failure = error
             self._kill_quietly()
-            self._children.reap()
             raise
         self.loop.forget(self.target("")[0].fileno())
         now = time_ns()
         self.state.set(status="running", started_at=now)
         started = messages.Started(pid=self.state.record["pid"], started_at=now)
         self.tell(messages.EVENT_START, started.to_dict())
-        self._children.reap()
 
     def _ended_early(self, _events: int) -> None:
         """Init ended before its start: its parent may not be us yet, and lets go of it."""
@@ -255,7 +252,6 @@ class Monitor:
         self._delete_runtime()
         self.state.set(cleaned=True, log_dropped=self.log.dropped if self.log is not None else 0)
         self._drained = True
-        self._children.reap()
         self.execs.kill()
         self._end_if_over()
 
