@@ -12,6 +12,7 @@ from corten.kernel.netlink import route_socket, set_link_up
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket as Socket
+    from collections.abc import Callable
 
 
 class NetworkNamespaces:
@@ -74,9 +75,8 @@ class NetworkNamespaces:
         """See ``messages.Unpin``."""
         self._on_host(lambda: _unbind(path), step="unpin network namespace", path=path)
 
-    def _on_host(self, action: object, *, step: str, path: str) -> None:
+    def _on_host(self, action: Callable[[], None], *, step: str, path: str) -> None:
         """Do something in the host's mount namespace: what is pinned has to be seen there."""
-        assert callable(action)
         try:
             setns(self._host_mount, CLONE_NEWNS)
             try:

@@ -56,10 +56,10 @@ def protected() -> bool:
 
 
 def _on_overlay(path: str) -> bool:
+    """A path that is not there (any more) is not what is mapped: then nothing is promised."""
     try:
-        flags = os.statvfs(path).f_flag
-        return (statfs_type(path) == OVERLAYFS_SUPER_MAGIC and not os.access(path, os.W_OK)) or (
-            statfs_type(path) == OVERLAYFS_SUPER_MAGIC and bool(flags & os.ST_RDONLY)
+        return statfs_type(path) == OVERLAYFS_SUPER_MAGIC and bool(
+            os.statvfs(path).f_flag & os.ST_RDONLY
         )
     except OSError:
         return False
