@@ -22,6 +22,15 @@ from tests.harness import Daemon
 
 RECORDED: dict[str, list[Record]] = json.loads(RECORDING.read_text())
 
+# What ``corten`` does otherwise, on purpose.
+OTHERWISE = {
+    "memory below the least": "the kernel decides how little is enough",
+    "too many processors": "more than there are is no limit",
+    "program is a directory": "the error says that it is one, as docker's later releases do",
+    "exec fails": "docker 20.10 prints the error of an exec's start to standard output",
+    "detach keys unknown": "docker takes its own instead, silently",
+}
+
 pytestmark = pytest.mark.skipif(not box.BUSYBOX.exists(), reason="needs busybox-static")
 
 
@@ -52,6 +61,9 @@ def _write_program(path: Path) -> None:
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+SAME = [case for case in CASES if case.name not in OTHERWISE]
+
+
+@pytest.mark.parametrize("case", SAME, ids=lambda case: case.name)
 def test_as_docker(player: Player, case: Case) -> None:
     assert player.play(case) == expected(case, RECORDED[case.name])

@@ -58,10 +58,12 @@ class Target:
 
 
 class ContainerTarget(Target):
-    def __init__(self, session: Session, container_id: str, condition: str) -> None:
+    """A container; ``removed``: it is waited for until it is removed, too."""
+
+    def __init__(self, session: Session, container_id: str, *, removed: bool) -> None:
         super().__init__(session)
         self.id = container_id
-        self._condition = condition
+        self._condition = "removed" if removed else "not-running"
         self._begun = time.time_ns()
 
     def _arguments(self) -> dict[str, Any]:

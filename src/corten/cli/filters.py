@@ -84,6 +84,8 @@ CONTAINERS: dict[str, Test] = {
     "exited": _exited,
     "ancestor": _ancestor,
     "network": _network,
+    "before": lambda record, wanted: record["created_at"] < int(wanted),
+    "since": lambda record, wanted: record["created_at"] > int(wanted),
     "pod": lambda record, wanted: record.get("pod_id", "").startswith(wanted),
 }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from corten.cli.human import rfc3339
 from corten.cli.names import familiar
+from corten.cli.template_eval import Map
 
 Record = Mapping[str, Any]
 _ALIVE = ("running", "paused", "restarting")
@@ -18,6 +19,7 @@ def container(record: Record, image: Record) -> dict[str, Any]:
     Arguments:
         image: its image's record, ``{}`` if that is gone.
     """
+    attached = record.get("origin", {}).get("attach", ())
     return {
         "Id": record["id"],
         "Tenant": record["tenant"],
@@ -37,7 +39,10 @@ def container(record: Record, image: Record) -> dict[str, Any]:
         "PodId": record.get("pod_id", ""),
         "HostConfig": _host_config(record["config"]),
         "Mounts": [_mount(entry) for entry in record["config"].get("mounts", ())],
-        "Config": _config(record["config"], image.get("config", {}).get("config", {})),
+        "Config": {
+            **{f"Attach{name.title()}": name in attached for name in ("stdin", "stdout", "stderr")},
+            **_config(record, image.get("config", {}).get("config", {})),
+        },
         "NetworkSettings": _network(record),
         "StartSteps": [
             {"Step": step["step"], "Microseconds": step["microseconds"]}
@@ -65,17 +70,19 @@ def _state(state: Record) -> dict[str, Any]:
     }
 
 
-def _config(config: Record, image: Record) -> dict[str, Any]:
+def _config(record: Record, image: Record) -> dict[str, Any]:
     """What runs: the image's settings under the container's."""
+    config = record["config"]
     entrypoint = config.get("entrypoint")
     cmd = config.get("cmd")
     if entrypoint is None:
         entrypoint = image.get("Entrypoint")
         cmd = image.get("Cmd") if cmd is None else cmd
+    exposed = [*(image.get("ExposedPorts") or ()), *config.get("exposed_ports", ())]
     own = {line.partition("=")[0] for line in config.get("env", ())}
     inherited = [line for line in image.get("Env") or () if line.partition("=")[0] not in own]
     return {
-        "Hostname": config.get("hostname", ""),
+        "Hostname": config.get("hostname", "") or record["id"][:12],
         "Domainname": config.get("domainname", ""),
         "User": config.get("user", "") or image.get("User", ""),
         "Tty": config.get("tty", False),
@@ -86,11 +93,8 @@ def _config(config: Record, image: Record) -> dict[str, Any]:
         "Image": config["image"],
         "WorkingDir": config.get("working_dir", "") or image.get("WorkingDir", ""),
         "Entrypoint": entrypoint,
-        "Labels": {**(image.get("Labels") or {}), **config.get("labels", {})},
-        "ExposedPorts": {
-            port: {}
-            for port in (*(image.get("ExposedPorts") or {}), *config.get("exposed_ports", ()))
-        },
+        "Labels": Map({**(image.get("Labels") or {}), **config.get("labels", {})}),
+        "ExposedPorts": Map({port: {} for port in exposed}),
         "StopSignal": config.get("stop_signal", "") or image.get("StopSignal", ""),
     }
 
@@ -158,8 +162,8 @@ def _mount(entry: Record) -> dict[str, Any]:
     }
 
 
-def _port_map(ports: Any) -> dict[str, list[dict[str, str]]]:
-    found: dict[str, list[dict[str, str]]] = {}
+def _port_map(ports: Any) -> Map:
+    found = Map()
     for port in ports:
         key = f"{port['container_port']}/{port.get('protocol', 'tcp')}"
         found.setdefault(key, []).append(
@@ -170,7 +174,7 @@ def _port_map(ports: Any) -> dict[str, list[dict[str, str]]]:
 
 def _network(record: Record) -> dict[str, Any]:
     ends = record.get("endpoints", ())
-    networks = {end["network"]: _endpoint(end) for end in ends}
+    networks = Map({end["network"]: _endpoint(end) for end in ends})
     first = next(iter(networks.values()), _endpoint({}))
     names = ("IPAddress", "IPPrefixLen", "Gateway", "MacAddress", "GlobalIPv6Address")
     return {
@@ -228,8 +232,8 @@ def pod(record: Record) -> dict[str, Any]:
         "IPs": list(record.get("ips", ())),
         "NetworkNamespace": record.get("netns_path", ""),
         "Pid": record.get("pid", 0),
-        "Labels": dict(config.get("labels", {})),
-        "Annotations": dict(config.get("annotations", {})),
+        "Labels": Map(config.get("labels", {})),
+        "Annotations": Map(config.get("annotations", {})),
         "CgroupParent": config.get("cgroup_parent", ""),
         "LogDirectory": config.get("log_directory", ""),
     }

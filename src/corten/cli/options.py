@@ -205,6 +205,8 @@ _RESOURCES = (
 
 def _resources(o: dict[str, Any]) -> dict[str, Any]:
     found = {name: o[name] for name in _RESOURCES if o[name] is not None}
+    if o["memory"] and o["memory_swap"] is None:
+        found["memory_swap"] = 2 * o["memory"]  # as much swap as memory, docker's default
     if o["cpus"] is not None:
         found["nano_cpus"] = o["cpus"]
     if o["oom_kill_disable"]:

@@ -101,7 +101,13 @@ class _Scope:
         return value
 
 
+class Map(dict[str, Any]):
+    """A mapping whose keys are data (labels, attributes): one that is not there is no mistake."""
+
+
 def _field(value: Any, name: str) -> Any:
+    if isinstance(value, Map):
+        return value.get(name)
     if isinstance(value, Mapping):
         if name in value:
             return value[name]

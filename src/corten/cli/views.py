@@ -11,6 +11,7 @@ from typing import Any
 
 from corten.cli import human
 from corten.cli.names import familiar, split
+from corten.cli.template_eval import Map
 
 Record = Mapping[str, Any]
 
@@ -70,8 +71,8 @@ def status(record: Record, now: float | None = None) -> str:
 
 def command(record: Record, full: bool) -> str:
     """The command line in quotes, shortened."""
-    words = [w for w in (record.get("path", ""), *record.get("args", ())) if w]
-    text = " ".join(words)
+    words = [record.get("path", ""), *record.get("args", ())]
+    text = " ".join([f"'{word}'" if " " in word else word for word in words if word])
     if not full and len(text) > _COMMAND_WIDTH:
         text = text[: _COMMAND_WIDTH - 1] + "…"
     return f'"{text}"'
@@ -209,7 +210,7 @@ def event(event: Record) -> dict[str, Any]:
         "status": event["action"],
         "id": event["id"],
         "ID": event["id"],
-        "Actor": {"ID": event["id"], "Attributes": dict(event.get("attributes", {}))},
+        "Actor": {"ID": event["id"], "Attributes": Map(event.get("attributes", {}))},
         "Tenant": event["tenant"],
         "scope": "local",
         "time": event["time"] // 10**9,

@@ -60,8 +60,8 @@ def test_status(state: dict[str, Any], text: str) -> None:
 
 def test_a_long_command_is_shortened() -> None:
     row = record(path="/bin/sh", args=["-c", "echo something long"])
-    assert views.command(row, False) == '"/bin/sh -c echo som…"'
-    assert views.command(row, True) == '"/bin/sh -c echo something long"'
+    assert views.command(row, False) == '"/bin/sh -c \'echo so…"'
+    assert views.command(row, True) == "\"/bin/sh -c 'echo something long'\""
 
 
 def test_ports_published_and_exposed() -> None:

@@ -13,7 +13,7 @@ from corten.cli.clickext import Command
 from corten.cli.failures import fail_run
 from corten.cli.options import console_size, detach_option
 from corten.cli.session import Session, pass_session
-from corten.errors import CortenError, FailedPrecondition
+from corten.errors import FailedPrecondition, ProgramNotExecutable, ProgramNotFound
 
 _DETACHED = "read escape sequence"
 
@@ -47,7 +47,7 @@ def attach(
     if tty and stdin and not os.isatty(0):
         print("the input device is not a TTY", file=sys.stderr)
         return 1
-    target = ContainerTarget(session, found.id, "not-running")
+    target = ContainerTarget(session, found.id, removed=False)
     number = target.wait_again(session.connection)
     fd = session.connection.call_for_fd(
         "attach_container", tenant=session.tenant, ref=found.id, stdin=stdin
@@ -121,7 +121,7 @@ def exec_(
         target = ExecTarget(session, first.value["started"]["id"])
         stream = Stream(first.fds[0], tty, interactive, False, detach_keys)
         return _code(Attached(session, target, stream, number).follow())
-    except CortenError as error:
+    except (ProgramNotFound, ProgramNotExecutable) as error:
         fail_run(error)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from corten.cli import filters, inspecting, table, views
+from corten.cli import filters, table, views
 from corten.cli.clickext import Command, Group
+from corten.cli.commands.show import inspect_all
 from corten.cli.failures import each
 from corten.cli.names import canonical, familiar
 from corten.cli.pulling import pull as pull_image
@@ -87,8 +88,7 @@ def rmi(session: Session, names: tuple[str, ...], force: bool) -> None:
 @pass_session
 def inspect(session: Session, names: tuple[str, ...], layout: str) -> None:
     """Everything about images, as JSON."""
-    found = [inspecting.image(session.client.images.get(name).attrs) for name in names]
-    print(table.render_each(found, layout), end="")
+    inspect_all(session, names, layout, ("image",))
 
 
 @click.command(

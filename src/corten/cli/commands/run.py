@@ -62,6 +62,11 @@ def _prepare(
 ) -> tuple[dict[str, Any], dict[str, bool]]:
     """The config, and which streams to attach. Checks what docker's client checks."""
     config = container_config(image, command, o)
+    if o["cidfile"] and os.path.lexists(o["cidfile"]):
+        raise FailedPrecondition(
+            "the file for the container's id is there already", path=o["cidfile"],
+            hint="make sure that the other container isn't running, or remove the file",
+        )  # fmt: skip
     names = [name.lower() for name in o["attach"]]
     for name in names:
         if name not in ("stdin", "stdout", "stderr"):
@@ -102,17 +107,17 @@ def _run_attached(
     begun: float,
 ) -> int:  # fmt: skip
     connection = session.connection
-    condition = "removed" if o["rm"] else "not-running"
     number = connection.begin(
         "run", tenant=session.tenant, config=config, name=o["name"], attach=True,
-        wait=condition, **sides,
+        wait="removed" if o["rm"] else "next-exit",
+        origin={"attach": [name for name, wanted in sides.items() if wanted]}, **sides,
     )  # fmt: skip
     first = connection.receive(number)
     container_id = first.value["created"]["id"]
     _write_cidfile(o["cidfile"], container_id)
     started: dict[str, Any] = {}
     stream = Stream(first.fds[0], o["tty"], sides["stdin"], o["sig_proxy"], o["detach_keys"])
-    target = ContainerTarget(session, container_id, condition)
+    target = ContainerTarget(session, container_id, removed=o["rm"])
     code = Attached(session, target, stream, number, started.update).follow()
     greeting = config["image"] in HELLO and "cmd" not in config
     if "started" in started and (o["timings"] or greeting):
@@ -143,16 +148,13 @@ def _write_cidfile(path: str, container_id: str) -> None:
 @pass_session
 def create(session: Session, /, image: str, command: tuple[str, ...], **o: Any) -> int:
     """Create a container without starting it."""
-    try:
-        config, _ = _prepare(image, command, {**o, "detach": False, "tty": False})
-        config.update(tty=o["tty"], console_size=console_size() if o["tty"] else None)
-        ensure_image(session, image, o["platform"], policy=o["pull"], quiet=o["quiet"])
-        record = session.connection.call(
-            "create_container", tenant=session.tenant, config=config, name=o["name"]
-        )
-        _write_cidfile(o["cidfile"], record["id"])
-    except CortenError as error:
-        fail_run(error)
+    config, _ = _prepare(image, command, {**o, "detach": False, "tty": False})
+    config.update(tty=o["tty"], console_size=console_size() if o["tty"] else None)
+    ensure_image(session, image, o["platform"], policy=o["pull"], quiet=o["quiet"])
+    record = session.connection.call(
+        "create_container", tenant=session.tenant, config=config, name=o["name"]
+    )
+    _write_cidfile(o["cidfile"], record["id"])
     print(record["id"])
     return 0
 
@@ -196,19 +198,16 @@ def _start_attached(
     if container.status == "running":
         raise FailedPrecondition(f"container {ref} runs already", hint=f"corten attach {ref}")
     config = container.attrs["config"]
-    condition = "removed" if config.get("auto_remove") else "not-running"
+    removed = bool(config.get("auto_remove"))
     number = session.connection.begin(
         "start", tenant=session.tenant, ref=container.id, attach=True, stdin=interactive,
-        wait=condition,
+        wait="removed" if removed else "next-exit",
     )  # fmt: skip
     first = session.connection.receive(number)
     tty = bool(config.get("tty"))
     stream = Stream(first.fds[0], tty, interactive, sig_proxy and not tty, keys)
-    target = ContainerTarget(session, container.id, condition)
-    try:
-        code = Attached(session, target, stream, number).follow()
-    except CortenError as error:
-        fail_run(error)
+    target = ContainerTarget(session, container.id, removed=removed)
+    code = Attached(session, target, stream, number).follow()
     return 0 if code is None else code
 
 

@@ -67,6 +67,10 @@ def ps(
 def _containers(
     client: Client, wanted: dict[str, list[str]], everything: bool
 ) -> list[filters.Record]:
+    for key in ("before", "since"):  # the user names a container, the test wants its time
+        if key in wanted:
+            found_at = [client.containers.get(ref).attrs["created_at"] for ref in wanted[key]]
+            wanted = {**wanted, key: [str(time) for time in found_at]}
     records = [container.attrs for container in client.containers.list()]
     if not everything and "exited" not in wanted:
         records = [r for r in records if views.status_of(r) in ("running", "paused", "restarting")]
@@ -133,7 +137,7 @@ def inspect(
     session: Session, names: tuple[str, ...], layout: str, kind: str | None, size: bool
 ) -> None:
     """Everything about containers, images or pods, as JSON."""
-    _inspect(session, names, layout, (kind,) if kind else _KINDS)
+    inspect_all(session, names, layout, (kind,) if kind else _KINDS)
 
 
 @click.command("inspect", cls=Command, examples=("corten container inspect web",))
@@ -143,10 +147,13 @@ def inspect(
 @pass_session
 def inspect_container(session: Session, names: tuple[str, ...], layout: str, size: bool) -> None:
     """Everything about containers, as JSON."""
-    _inspect(session, names, layout, ("container",))
+    inspect_all(session, names, layout, ("container",))
 
 
-def _inspect(session: Session, names: tuple[str, ...], layout: str, kinds: tuple[str, ...]) -> None:
+def inspect_all(
+    session: Session, names: tuple[str, ...], layout: str, kinds: tuple[str, ...]
+) -> None:
+    """Print what is found, then fail if something was not."""
     found: list[Any] = []
     failed = False
     for name in names:
