@@ -82,11 +82,12 @@ class Puller:
         report: ProgressSink,
     ) -> ImageRecord:
         source = self._repository(name, auth)
-        shown = name.tag or str(name.digest)
-        report(Progress(id=shown, status=f"Pulling from {_shown_path(name)}"))
         async with self._leases.hold(f"pull:{tenant}:{name}:{asked}", tenant) as lease:
             known = bool(self._registrar.current(tenant, name))
             top, data = await self._top(source, lease, name, known=known)
+            # Not before: a pull of what is not there fails without a word of progress.
+            shown = name.tag or str(name.digest)
+            report(Progress(id=shown, status=f"Pulling from {_shown_path(name)}"))
             found, raw = await self._choose(source, lease, top, data, asked, name)
             manifest = image.parse_manifest(raw, found.media_type)
             assert isinstance(manifest, Manifest)

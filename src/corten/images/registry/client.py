@@ -104,7 +104,7 @@ class Repository:
         path = f"manifests/{wanted}"
         with closing(await self._open("GET", path, {"Accept": ACCEPT})) as response:
             if response.status != 200:
-                raise await self._problem(response, f"manifest of {what}")
+                raise await self._problem(response, f"manifest for {what}")
             body = await self._body(response, MANIFEST_LIMIT, what)
             promised = response.headers.get("Docker-Content-Digest", "")
             media_type = _media_type(response)
@@ -113,7 +113,7 @@ class Repository:
         actual = hashlib.new(algorithm, body).hexdigest()
         if digest is not None and actual != digest.hex:
             raise DataLoss(
-                f"the manifest of {what} is {algorithm}:{actual}, not {digest}",
+                f"the manifest for {what} is {algorithm}:{actual}, not {digest}",
                 step="verify manifest",
                 hint="the registry or something on the way to it changed the content",
             )
@@ -126,7 +126,7 @@ class Repository:
             async for chunk in response.content.iter_any():
                 body += chunk
                 if len(body) > limit:
-                    raise InvalidArgument(f"the manifest of {what} has more than {limit} bytes")
+                    raise InvalidArgument(f"the manifest for {what} has more than {limit} bytes")
         except _BROKEN as error:
             raise _Transient(problems.from_exception(error, _host(response))) from None
         return bytes(body)

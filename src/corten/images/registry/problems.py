@@ -68,7 +68,7 @@ def from_status(
     place = shown_url(url)
     host = urlsplit(url).netloc.rpartition("@")[2]
     if status == 404:
-        return NotFound(f"{what} not found{said}", step="pull", path=place, hint=_missing(code))
+        return NotFound(f"{what} not found{said}", step="pull", hint=_missing(code))
     if status == 401:
         return Unauthenticated(
             f"{host} wants credentials for {what}{said}"
