@@ -12,6 +12,9 @@ sys.path.insert(0, __file__.rsplit("/corten/launch/", 1)[0])
 # A warm program writes no bytecode: it may run from a tree that root owns and others made.
 sys.dont_write_bytecode = True
 
+# What a monitor touches is imported first, so that it lies together in memory: a page that a
+# monitor writes to is its own.
+import corten.launch.rehearsal  # noqa: E402, I001 - see above
 from corten.launch.launcher import main  # noqa: E402 - after the path is set
 
 sys.exit(main(sys.argv[1:]))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # A health check runs an exec every few seconds for months: the engine has their exit
 # codes from the events, this file keeps the last ones for a daemon that was away.
-_ENDED_EXECS = 128
+_ENDED_EXECS = 64
 
 
 class StateFile:

@@ -138,6 +138,7 @@ class Stdio:
         that hold its output open. A slow attacher holds nothing up any more."""
         self._ended = True
         if self._input is not None:
+            self._input.on_full = None  # no cycle: nobody collects garbage in a monitor
             self._input.close()
         for fd in list(self._outputs):
             left = _PIPE_MAX

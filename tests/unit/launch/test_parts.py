@@ -77,7 +77,7 @@ def test_only_the_last_ended_execs_are_kept(tmp_path: Path) -> None:
     for number in range(200):
         file.set_exec(f"e{number}", ExecState(status="exited").to_dict())
     kept = list(file.record["execs"])
-    assert kept[0] == "running" and kept[1:] == [f"e{number}" for number in range(72, 200)]
+    assert kept[0] == "running" and kept[1:] == [f"e{number}" for number in range(136, 200)]
 
 
 def test_state_of_another_version_is_refused(tmp_path: Path) -> None:
