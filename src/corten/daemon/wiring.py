@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import AsyncExitStack
 
 import corten
@@ -23,7 +22,6 @@ def settings(config: Config, *, root: str, state: str) -> EngineSettings:
         root=root,
         state=state,
         prefix=places.prefix(state),
-        package_dir=os.path.dirname(os.path.dirname(corten.__file__)),
         version=corten.__version__,
         share_images=config.engine.share_images,
         runtimes=runtimes(config),

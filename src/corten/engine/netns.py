@@ -10,7 +10,7 @@ import msgspec
 from corten.engine.launching import Launcher
 from corten.errors import CortenError
 
-_REFILL_AFTER = 0.02  # seconds of quiet: a refill must not compete with a start
+_REFILL_AFTER = 0.05  # seconds of quiet: a refill must not compete with a start
 
 
 class Netns(msgspec.Struct, kw_only=True):

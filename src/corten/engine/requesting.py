@@ -32,27 +32,28 @@ class Requests:
 
     async def prepare(self, record: Container, plug: Plug) -> None:
         """An empty run directory, and the files that will be mounted in the container."""
-        run_dir = self._parts.settings.run_dir(record.id)
-        await self._parts.files.run(fresh_directory, run_dir, deadline=_FILES)
-        if not record.pod_id:
-            await self.write_etc(record, plug)
+
+        def work() -> None:
+            fresh_directory(self._parts.settings.run_dir(record.id))
+            if not record.pod_id:
+                self._write_etc(record, plug)
+
+        await self._parts.files.run(work, deadline=_FILES)
 
     async def write_etc(self, record: Container, plug: Plug) -> None:
-        """hosts, hostname and resolv.conf; again when the address is known."""
-        where = etcfiles.paths(self._parts.settings.container_dir(record.id))
+        """hosts, hostname and resolv.conf again, when the address is known."""
+        await self._parts.files.run(self._write_etc, record, plug, deadline=_FILES)
 
-        def write() -> None:
-            etcfiles.write(
-                where,
-                record.config,
-                hostname=hostname_of(record, self._parts.host.hostname),
-                own_network=record.config.namespaces.network != "host",
-                addresses=plug.addresses,
-                gateway=plug.gateway,
-                complete=not plug.attaches or bool(plug.addresses),
-            )
-
-        await self._parts.files.run(write, deadline=_FILES)
+    def _write_etc(self, record: Container, plug: Plug) -> None:
+        etcfiles.write(
+            etcfiles.paths(self._parts.settings.container_dir(record.id)),
+            record.config,
+            hostname=hostname_of(record, self._parts.host.hostname),
+            own_network=record.config.namespaces.network != "host",
+            addresses=plug.addresses,
+            gateway=plug.gateway,
+            complete=not plug.attaches or bool(plug.addresses),
+        )
 
     async def build(
         self, record: Container, spaces: dict[str, int], held: ExitStack

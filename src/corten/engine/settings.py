@@ -19,7 +19,6 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
         root: R, durable data.
         state: S, gone after a reboot.
         prefix: of every name in a host-wide name space.
-        package_dir: directory that holds the ``corten`` package, for the launcher.
         share_images: images of one tenant are visible to the other.
         runtimes: by name; ``""`` and ``native`` are the one of our own.
         cgroup_parent: path below which containers' groups are made; ``""``: the prefix.
@@ -31,7 +30,6 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     root: str
     state: str
     prefix: str
-    package_dir: str
     version: str = ""
     share_images: bool = True
     runtimes: dict[str, RuntimeSettings] = {}
