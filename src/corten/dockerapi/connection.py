@@ -55,6 +55,11 @@ class Connection(RequestHandler):
         super().eof_received()
         return None
 
+    @property
+    def ends_http(self) -> bool:
+        """Whether the request was one that opens a stream, so that no other follows it."""
+        return self._splitter.raw
+
     def take_over(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """End HTTP here: the raw stream, beginning with what the client has sent already.
 

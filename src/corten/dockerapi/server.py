@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from typing import cast
 
 from aiohttp import web
 
 from corten.dockerapi import call, errors, versions
 from corten.dockerapi.config import DockerConfig
-from corten.dockerapi.connection import ConnectionServer
+from corten.dockerapi.connection import Connection, ConnectionServer
 from corten.dockerapi.routes import ROUTER
 from corten.engine.contract import Engine
 from corten.errors import CortenError
@@ -78,6 +79,8 @@ class DockerServer:
             self._streams.discard(task)
         if not response.prepared:
             response.headers.update(call.COMMON_HEADERS)
+            if cast(Connection, request.protocol).ends_http:
+                response.force_close()
         return response
 
     async def _dispatch(

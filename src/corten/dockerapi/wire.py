@@ -48,10 +48,6 @@ class Splitter:
             at = self._step(data, at)
         return at if self._state == _RAW else len(data)
 
-    def refuse(self) -> None:
-        """The request was answered plainly: what follows it is a request again."""
-        self._next_request()
-
     def _next_request(self) -> None:
         self._state = _HEAD
         self._line.clear()
@@ -119,7 +115,9 @@ class Splitter:
         except ValueError:
             self._state = _BLIND
             return
-        if size:
+        if size < 0:
+            self._state = _BLIND
+        elif size:
             self._state, self._left = _CHUNK, size + 2  # its line end too
         else:
             self._state = _TRAILER
