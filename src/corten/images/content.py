@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import os
 import secrets
+import threading
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -192,6 +193,10 @@ class Ingest:
         self._descriptor = descriptor
         self._path = path
         self._hash = hashlib.new(descriptor.digest.algorithm)
+        # A write whose caller was cancelled still runs when the file is closed: its descriptor
+        # must not be somebody else's by then.
+        self._guard = threading.Lock()
+        self._open = True
         self.fd = fd
         self.offset = 0
 
@@ -212,11 +217,14 @@ class Ingest:
 
     def _append(self, data: bytes) -> None:
         view = memoryview(data)
-        self._hash.update(view)
-        while view:
-            done = os.pwrite(self.fd, view, self.offset)
-            self.offset += done
-            view = view[done:]
+        with self._guard:
+            if not self._open:
+                return
+            self._hash.update(view)
+            while view:
+                done = os.pwrite(self.fd, view, self.offset)
+                self.offset += done
+                view = view[done:]
 
     def restart(self) -> None:
         """Write from the beginning again: the source can't go on where it was.
@@ -248,14 +256,19 @@ class Ingest:
         await self._content.run(self._publish, step="write blob")
 
     def _publish(self) -> None:
-        os.fsync(self.fd)
-        publish(self._path, self._content.path(self._descriptor.digest))
-        self._path = ""
+        with self._guard:
+            if not self._open:
+                return
+            os.fsync(self.fd)
+            publish(self._path, self._content.path(self._descriptor.digest))
+            self._path = ""
 
     def _abandon(self) -> None:
-        os.close(self.fd)
-        if self._path:
-            os.unlink(self._path)
+        with self._guard:
+            self._open = False
+            os.close(self.fd)
+            if self._path:
+                os.unlink(self._path)
 
 
 def publish(path: str, final: str) -> None:

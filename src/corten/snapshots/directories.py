@@ -15,9 +15,9 @@ from __future__ import annotations
 import asyncio
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from corten.errors import AlreadyExists, CortenError, NotFound, ResourceExhausted, Unavailable
 from corten.kernel import files
@@ -142,6 +142,13 @@ class DirectorySnapshotter(ABC):
             if found.parent != parent:
                 raise AlreadyExists(f"snapshot {key} stands on another layer", step="prepare")
             return self.mounts(key)
+        try:
+            return await to_the_end(self._prepare(key, parent))
+        except asyncio.CancelledError:
+            await to_the_end(self._remove(key))
+            raise
+
+    async def _prepare(self, key: str, parent: str) -> tuple[Mount, ...]:
         below = self._below(parent)
         number = self._number()
         directory = f"{self.root}/{number}"
@@ -173,6 +180,9 @@ class DirectorySnapshotter(ABC):
 
     async def remove(self, key: str) -> None:
         """See :class:`corten.snapshots.protocol.Snapshotter`."""
+        await to_the_end(self._remove(key))
+
+    async def _remove(self, key: str) -> None:
         active = self._records.active.get(key)
         if active is None:
             return
@@ -238,7 +248,11 @@ class DirectorySnapshotter(ABC):
             os.mkdir(f"{path}/fs")
             os.chmod(f"{path}/fs", 0o755)  # noqa: S103  # a container's root directory
 
-        await self._run(make, step="stage layer")
+        try:
+            await to_the_end(self._run(make, step="stage layer"))
+        except BaseException:
+            self._discard(path)
+            raise
         return f"{path}/fs"
 
     async def drop_stage(self, path: str) -> None:
@@ -249,21 +263,25 @@ class DirectorySnapshotter(ABC):
         self, path: str, *, chain_id: str, parent: str, diff_id: str, usage: Usage
     ) -> LayerInfo:
         """See :class:`corten.snapshots.protocol.Snapshotter`."""
+        layer = Layer(
+            chain_id=chain_id,
+            parent=parent,
+            diff_id=diff_id,
+            number=self._number(),
+            size=usage.size,
+            inodes=usage.inodes,
+            boot_id=self._boot_id,
+        )
+        await to_the_end(self._commit(path, layer))
+        return self.layer(chain_id)
+
+    async def _commit(self, path: str, layer: Layer) -> None:
         async with self._commits:
-            if self.has_layer(chain_id):
+            if self.has_layer(layer.chain_id):
                 self._discard(path.removesuffix("/fs"))
-                return self.layer(chain_id)
-            if parent:
-                self.layer(parent)
-            layer = Layer(
-                chain_id=chain_id,
-                parent=parent,
-                diff_id=diff_id,
-                number=self._number(),
-                size=usage.size,
-                inodes=usage.inodes,
-                boot_id=self._boot_id,
-            )
+                return
+            if layer.parent:
+                self.layer(layer.parent)
             target = f"{self.root}/{layer.number}"
             staged = path.removesuffix("/fs")
             await self._run(os.rename, staged, target, step="commit layer")
@@ -273,7 +291,6 @@ class DirectorySnapshotter(ABC):
                 self._discard(target)
                 raise
         self._sync_later()
-        return self.layer(chain_id)
 
     def _sync_later(self) -> None:
         """Nobody waits for the disk: until then the layer counts for this boot only."""
@@ -302,6 +319,9 @@ class DirectorySnapshotter(ABC):
 
     async def collect(self, keep: Collection[str]) -> list[str]:
         """See :class:`corten.snapshots.protocol.Snapshotter`."""
+        return await to_the_end(self._collect(keep))
+
+    async def _collect(self, keep: Collection[str]) -> list[str]:
         async with self._commits:
             records = self._records
             marked: set[str] = set()
@@ -317,6 +337,22 @@ class DirectorySnapshotter(ABC):
             if layer.number:
                 self._discard(f"{self.root}/{layer.number}")
         return [layer.chain_id for layer in dead]
+
+
+async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Wait for ``work``; a caller that is cancelled is told so only when it has ended.
+
+    A transaction can't be taken back once it is queued, so a step that makes files and a record
+    of them is done whole or not at all.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # seen
+        raise
 
 
 def _topmost_first(layers: list[Layer]) -> list[Layer]:

@@ -75,8 +75,13 @@ async def test_unknown(two: Pulled, ref: str) -> None:
 async def test_bad_and_ambiguous(two: Pulled) -> None:
     with pytest.raises(InvalidArgument):
         two.store.images.get("docker", "a/UPPER")
+    for number in range(17):  # two of 17 ids begin with the same digit
+        two.registry.add(f"t/n:{number}", [], config={"author": str(number)})
+        await two.pull("docker", f"t/n:{number}")
+    digits = [image_id[7] for image_id in two.ids()]
+    common = next(digit for digit in digits if digits.count(digit) > 1)
     with pytest.raises(InvalidArgument, match="ambiguous"):
-        two.store.images.get("docker", "sha256:")
+        two.store.images.get("docker", f"sha256:{common}")
 
 
 async def test_tenants_do_not_see_each_other(two: Pulled) -> None:

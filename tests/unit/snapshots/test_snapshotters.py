@@ -203,3 +203,32 @@ async def test_the_store_stays_with_what_it_was_begun_with(tmp_path: Path) -> No
         await native.close()
     finally:
         db.close()
+
+
+@pytest.mark.parametrize("steps", range(0, 12, 2))
+async def test_cancelled_at_any_point_leaves_nothing(bench: Bench, steps: int) -> None:
+    await bench.layer("c", "", {"a": "1"})
+    tasks = [
+        asyncio.create_task(bench.snapshotter.prepare("k", "c")),
+        asyncio.create_task(bench.snapshotter.stage_layer()),
+    ]
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    if tasks[0].cancelled():
+        assert bench.snapshotter.keys() == []
+    kept = 1 + sum(not task.cancelled() for task in tasks)
+    eventually(lambda: len(bench.directories()) == kept, what="leftovers deleted")
+
+
+async def test_a_commit_that_is_cancelled_is_whole_or_not_at_all(bench: Bench) -> None:
+    for number in range(8):
+        task = asyncio.create_task(bench.layer(f"c{number}", "", {"a": "1"}))
+        await asyncio.sleep(0.001 * number)
+        task.cancel()
+        await asyncio.wait([task])
+        if bench.snapshotter.has_layer(f"c{number}"):
+            path = bench.snapshotter.layer(f"c{number}").path
+            assert os.listdir(path) == ["a"]
