@@ -105,14 +105,20 @@ def settle(wiring: Wiring) -> None:
             _signal.signal(signal, _signal.SIG_DFL)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
     posix.umask(0)
-    for fd in wiring.join_files:
-        attempt("join cgroup", posix.write, fd, b"0")
     if wiring.stdio is not None:
         # copies first: the numbers may overlap
         copies = [posix.dup(fd) for fd in wiring.stdio]
         for number, fd in enumerate(copies):
             posix.dup2(fd, number, inheritable=True)
             posix.close(fd)
+
+
+def join_cgroups(files: list[int]) -> None:
+    """Into the v1 cgroups. What we touched before stays charged to our parent: the later this
+    is done, the less of a small limit is used up by the interpreter."""
+    for fd in files:
+        attempt("join cgroup", posix.write, fd, b"0")
+        posix.close(fd)
 
 
 def enter_namespaces(join: dict[str, int], kinds: tuple[str, ...]) -> None:
@@ -141,10 +147,6 @@ class _Init:
         attempt("start session", posix.setsid)
         if linux.namespace("user") is not None:
             self._become_root()
-        cgroup = linux.namespace("cgroup")
-        if cgroup is not None and "cgroup" not in self.wiring.join:
-            # only now: its root is the group that we are in
-            attempt("make cgroup namespace", namespaces.unshare, namespaces.CLONE_NEWCGROUP)
         if plan.options.new_keyring:
             self._join_keyring()
         network = linux.namespace("network")
@@ -185,6 +187,7 @@ class _Init:
         if self.wiring.console:
             self._make_console()
         context.lap("mounts")
+        self._enter_cgroup()
         self._name_host()
         self._write_proc()
         self._runtime_hooks()
@@ -196,6 +199,16 @@ class _Init:
             plan.config.linux.rootfs_propagation,
         )
         context.lap("pivot")
+
+    def _enter_cgroup(self) -> None:
+        """Join, then make the namespace, whose root is the group that we are in, then show it."""
+        join_cgroups(self.wiring.join_files)
+        cgroup = self.plan.config.linux.namespace("cgroup")
+        if cgroup is not None and "cgroup" not in self.wiring.join:
+            flag = namespaces.CLONE_NEWCGROUP
+            attempt("make cgroup namespace", namespaces.unshare, flag)
+        run_steps(self.context, self.plan.cgroup_steps)
+        self.context.lap("cgroup")
 
     def _make_working_directory(self) -> None:
         cwd = self.plan.process.process.cwd

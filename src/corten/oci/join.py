@@ -1,7 +1,7 @@
 """An additional process: into the namespaces of a running container, then its program.
 
 Two children. The first is in the host's PID namespace still, so nothing inside sees it:
-it joins the cgroup and all namespaces at once, makes the container's root and working
+it joins all namespaces at once and the cgroup, makes the container's root and working
 directory its own, closes everything else and clones the second into the container's PID
 namespace. The second is visible inside from its first moment, and by then holds nothing of
 the host (CVE-2016-9962, CVE-2019-5736, CVE-2024-21626).
@@ -18,7 +18,7 @@ from corten.kernel.paths import exists
 from corten.kernel.process import CLONE_PARENT, clone3, wait_pidfd
 from corten.oci import console
 from corten.oci.failure import attempt, failed
-from corten.oci.init import settle
+from corten.oci.init import join_cgroups, settle
 from corten.oci.paths import Root
 from corten.oci.program import Program, close_others, open_label
 
@@ -110,6 +110,7 @@ def _be_joiner(plan: ProcessPlan, wiring: Wiring, target: Target) -> NoReturn:
         settle(wiring)
         label_fd = _last_look_at_the_host(plan)
         _enter(target)
+        join_cgroups(wiring.join_files)
         keep = [channel.fileno(), label_fd]
         close_others([fd for fd in keep if fd >= 3 + wiring.preserve], 3 + wiring.preserve)
         pid, pidfd = attempt("clone process", _clone, CLONE_PARENT, -1)

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from corten.spec.mount import Mount
     from corten.spec.runtime import ConfigMount
 
+    MountStep = BindMount | FilesystemMount | CgroupMount | Remount
+
 _SHARED = ("shared", "rshared")
 # File systems whose mounts take an SELinux label.
 _LABELLED = ("tmpfs", "devpts", "mqueue", "overlay", "ramfs")
@@ -87,6 +89,7 @@ class Plan(Struct):
             there is a user namespace).
         bind_root: the root file system is bound over itself afterwards, to be a mount point.
         steps: everything else before pivot_root.
+        cgroup_steps: the view of cgroups and what is mounted on it, once init is inside.
         final_steps: after the hooks of the runtime namespace: masks, read-only.
         resources: ``linux.resources`` for the cgroup, default devices included.
         shared: rootfsPropagation shares volumes with the host.
@@ -100,6 +103,7 @@ class Plan(Struct):
     root_steps: tuple[Step, ...]
     bind_root: bool
     steps: tuple[Step, ...]
+    cgroup_steps: tuple[Step, ...]
     final_steps: tuple[Step, ...]
     resources: dict[str, Any]
     shared: bool
@@ -108,7 +112,7 @@ class Plan(Struct):
         """One line per step, for ``--debug`` and for people."""
         linux = self.config.linux
         lines = [f"namespace {n.type} {n.path or 'new'}" for n in linux.namespaces]
-        steps = (*self.root_steps, *self.steps, *self.final_steps)
+        steps = (*self.root_steps, *self.steps, *self.cgroup_steps, *self.final_steps)
         lines += [step.describe() for step in steps]
         lines.append("pivot_root" if self.options.pivot else "move root and chroot")
         process = self.process.process
@@ -148,6 +152,8 @@ def compile_plan(
         raise InvalidArgument("root.path is missing", path="root.path")
     if clean(join(bundle, rootfs)) == "/":
         raise InvalidArgument("root.path must not be the host's root", path="root.path")
+    mounts = _mount_steps(parsed, bundle)
+    late = _below_cgroups(mounts)
     return Plan(
         options=options,
         bundle=bundle,
@@ -158,7 +164,8 @@ def compile_plan(
         # what is mounted by us as a whole is a mount point already; a user namespace locks
         # what it inherits, so it needs one of its own
         bind_root=linux.namespace("user") is not None or not rootfs_mounts,
-        steps=_steps(parsed, bundle),
+        steps=_steps(parsed, tuple([step for step in mounts if step not in late])),
+        cgroup_steps=late,
         final_steps=_final_steps(parsed),
         resources=_resources(linux.resources),
         shared=linux.rootfs_propagation in _SHARED,
@@ -196,14 +203,25 @@ def _root_steps(config: Config, mounts: tuple[Mount, ...]) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _steps(config: Config, bundle: str) -> tuple[Step, ...]:
+def _mount_steps(config: Config, bundle: str) -> tuple[MountStep, ...]:
     namespaced = config.linux.namespace("cgroup") is not None
     label = config.linux.mount_label
-    steps: list[Step] = []
-    for mount in config.mounts:
-        steps.append(_mount_step(mount, bundle, namespaced, label))
+    return tuple([_mount_step(mount, bundle, namespaced, label) for mount in config.mounts])
+
+
+def _below_cgroups(mounts: tuple[MountStep, ...]) -> tuple[MountStep, ...]:
+    """The first view of cgroups and what is mounted on it later."""
+    for number, step in enumerate(mounts):
+        if isinstance(step, CgroupMount):
+            top = step.destination
+            return tuple([s for s in mounts[number:] if f"{s.destination}/".startswith(f"{top}/")])
+    return ()
+
+
+def _steps(config: Config, mounts: tuple[MountStep, ...]) -> tuple[Step, ...]:
+    steps: list[Step] = list(mounts)
     if needs_device_setup(
-        tuple([(s.destination, True) for s in steps if isinstance(s, BindMount)])
+        tuple([(s.destination, True) for s in mounts if isinstance(s, BindMount)])
     ):
         own = {device.path for device in config.linux.devices}
         devices = [d for d in DEFAULT_DEVICES if d.path not in own]
@@ -215,7 +233,7 @@ def _steps(config: Config, bundle: str) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _mount_step(mount: ConfigMount, bundle: str, namespaced: bool, label: str) -> Step:
+def _mount_step(mount: ConfigMount, bundle: str, namespaced: bool, label: str) -> MountStep:
     destination = clean(mount.destination)
     options = mountoptions.parse(mount.options)
     where = f"mounts[{destination}]"
