@@ -34,12 +34,7 @@ class Leases:
 
     async def start(self) -> None:
         """Drop leases that nobody came back for."""
-        before = time.time_ns() - _LIFETIME
-
-        def expire(conn: sqlite3.Connection) -> None:
-            garbage.expire_leases(conn, before)
-
-        await self._db.write(expire, durable=False)
+        await self._db.write(_expire, durable=False)
 
     def hold(self, key: str, tenant: str) -> Lease:
         """A lease to use as ``async with``; a retry with the same key takes it over."""
@@ -47,8 +42,13 @@ class Leases:
 
     async def collect(self) -> None:
         """Remove layers and blobs that no name and no lease needs."""
+
+        def write(conn: sqlite3.Connection) -> garbage.Marks:
+            _expire(conn)
+            return garbage.mark(conn)
+
         async with self._gate:
-            marks = await self._db.write(garbage.mark, durable=False)
+            marks = await self._db.write(write, durable=False)
             self._catalog.forget(marks.forgotten)
             chains = set(marks.chains)
             blobs = set(marks.blobs)
@@ -81,6 +81,10 @@ class Leases:
             garbage.drop_lease(conn, lease.key)
 
         await self._db.write(write, durable=False)
+
+
+def _expire(conn: sqlite3.Connection) -> None:
+    garbage.expire_leases(conn, time.time_ns() - _LIFETIME)
 
 
 class Lease:
