@@ -18,7 +18,13 @@ from corten.engine.specgen.devices import HostDevice
 from corten.engine.specgen.signals import signal_number
 from corten.engine.trees import remove_tree
 from corten.engine.types import Container, ContainerConfig, Namespaces, Pod, Tenant
-from corten.errors import AlreadyExists, CortenError, FailedPrecondition, InvalidArgument
+from corten.errors import (
+    AlreadyExists,
+    CortenError,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+)
 
 _PREPARE = 60.0  # seconds for the directories, on a disk that is under load
 
@@ -84,18 +90,20 @@ class Creator:
         try:
             await parts.snapshots.prepare(record.id, chain_id)
             await parts.files.run(_make_directory, directory, deadline=_PREPARE)
+            return await parts.door.commit(lambda tx: _finish(tx, record, intent))
         except CortenError:
-            await self.undo(record.id)
+            what = f"undo of {record.id[:12]}"
+            await parts.operations.insist(lambda: self.undo(record.id), what)
             raise
-        return await parts.door.commit(lambda tx: _finish(tx, record, intent))
 
     async def finish(self, record: Container, intent: int) -> None:
         """After a crash: make what is missing, or undo it where that can't be done."""
         try:
             image = self._library.find(record.tenant, record.image_id)
-            await self._prepare(record, intent, image.chain_id)
-        except CortenError:
+        except NotFound:
             await self.undo(record.id)
+        else:
+            await self._prepare(record, intent, image.chain_id)
 
     async def undo(self, container_id: str) -> None:
         """Take back whatever a create has made."""

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from corten.engine.peer import EventSink, Peer, ProcessWatch
 from corten.engine.settings import EngineSettings
@@ -28,21 +28,6 @@ _log = logging.getLogger(__name__)
 _BACKOFF = (0.0, 0.1, 0.5, 2.0, 5.0)  # seconds before the n-th start in a row that failed
 _READY = 20.0  # seconds for a launcher to answer, on a machine that is under load
 _STOP = 5.0
-
-
-class Launched:
-    """A monitor that was just made.
-
-    Attributes:
-        peer: its connection, subscribed to its events.
-        pidfd: of the monitor, the taker's; -1 if the launcher died before it could answer.
-    """
-
-    __slots__ = ("peer", "pidfd")
-
-    def __init__(self, peer: Peer, pidfd: int) -> None:
-        self.peer = peer
-        self.pidfd = pidfd
 
 
 class Launcher:
@@ -101,9 +86,14 @@ class Launcher:
         *,
         on_event: EventSink,
         on_close: Callable[[], None],
-    ) -> Launched:
-        """Fork a monitor. Its first reply (``CREATE_ID``) is the outcome: a launcher that
-        dies meanwhile changes nothing about it, and nothing is ever sent twice."""
+    ) -> tuple[Peer, Awaitable[int]]:
+        """Have a monitor forked. Its first reply is the outcome: a launcher that dies meanwhile
+        changes nothing about it, and nothing is ever sent twice.
+
+        Returns: the monitor's connection, subscribed to its events; and what gives its pidfd
+            (the taker's; -1 if the launcher died before it could answer) or raises why
+            nothing was forked.
+        """
         peer = await self.ready()
         assert self._connection is not None
         number, connection = self._connection.create(request, fds)
@@ -114,14 +104,15 @@ class Launcher:
             on_close=on_close,
             first=CREATE_ID,
         )
+        return monitor, self._forked(peer, number)
+
+    async def _forked(self, peer: Peer, number: int) -> int:
         try:
             reply = await peer.expect(number)
         except Unavailable:
-            return Launched(monitor, -1)
-        if reply.error is not None:
-            monitor.close()
-            raise reply.error
-        return Launched(monitor, reply.fds.pop("pidfd"))
+            return -1
+        reply.result()
+        return reply.fds.pop("pidfd")
 
     async def stop(self) -> None:
         """End it; monitors live on."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from corten.engine.launching import Launcher
 from corten.engine.peer import Peer, ProcessWatch
-from corten.errors import NotFound, Unavailable
+from corten.errors import CortenError, NotFound, Unavailable
 from corten.launch import client
 from corten.launch.client import Event, Reply
 from corten.launch.messages import (
@@ -19,6 +19,7 @@ from corten.launch.messages import (
     Create,
     Created,
     CreatePod,
+    Delete,
     Exit,
     Message,
     MonitorState,
@@ -26,6 +27,7 @@ from corten.launch.messages import (
     read,
 )
 
+_DELETE = 30.0  # seconds for a monitor to take its container away
 _CONNECT = 15.0  # seconds for a monitor that is being made to listen
 _LOCK_POLL = 0.02  # seconds
 
@@ -72,13 +74,14 @@ class Monitor:
         Returns: its first reply, descriptors included.
         Raises: why the creation failed; nothing is left of it then but the run directory.
         """
-        launched = await launcher.create(
+        peer, forked = await launcher.create(
             request, fds, on_event=self._event, on_close=self._disconnected
         )
-        self._peer = launched.peer
-        if launched.pidfd >= 0:
-            self._watch = ProcessWatch(launched.pidfd, self._process_ended)
-        reply = await launched.peer.expect_first()
+        self._peer = peer
+        pidfd = await forked
+        if pidfd >= 0:
+            self._watch = ProcessWatch(pidfd, self._process_ended)
+        reply = await peer.expect_first()
         if reply.error is not None:
             reply.close_fds()
             raise reply.error
@@ -134,6 +137,15 @@ class Monitor:
         if self._peer is None or self._peer.closed:
             raise NotFound("the container has ended")
         return self._peer
+
+    async def delete(self) -> None:
+        """Have everything of it taken away; a monitor that can't is killed (the container is
+        lost then, and buried by whoever watches)."""
+        try:
+            async with asyncio.timeout(_DELETE):
+                await self.call(Delete(force=True))
+        except (CortenError, TimeoutError):
+            self.kill()
 
     def kill(self) -> None:
         """End a monitor that does not answer; its container is lost then."""

@@ -8,12 +8,14 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from corten.errors import CortenError
+from corten.errors import CortenError, NotFound, ResourceExhausted, Unavailable
 
 A = TypeVar("A")
 B = TypeVar("B")
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
+_MOMENT = 2.0  # seconds
+_RETRY_FIRST, _RETRY_LAST = 0.2, 5.0  # seconds between tries while the disk is full
 
 
 class Operations:
@@ -22,6 +24,7 @@ class Operations:
     def __init__(self) -> None:
         self._running: dict[tuple[str, ...], asyncio.Task[Any]] = {}
         self._background: set[asyncio.Task[Any]] = set()
+        self._watches: set[asyncio.Task[Any]] = set()
 
     async def run(self, key: tuple[str, ...], work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Begin ``work``, or join the one with the same key, and wait for its end.
@@ -46,13 +49,25 @@ class Operations:
         task.add_done_callback(self._background_ended)
         return task
 
+    async def insist(self, step: Callable[[], Awaitable[object]], what: str) -> None:
+        """:func:`insist` as a task of its own; waited for a moment, as it mostly takes none,
+        but on a full disk it lasts until there is space again."""
+        task = self.background(insist(step, what), what)
+        await asyncio.wait((task,), timeout=_MOMENT)
+
+    def watch(self, work: Coroutine[Any, Any, Any], name: str) -> None:
+        """A background task that waits for what may never come: a clean stop doesn't."""
+        task = self.background(work, name)
+        self._watches.add(task)
+        task.add_done_callback(self._watches.discard)
+
     def running(self) -> list[tuple[str, ...]]:
         """Keys of what is under way."""
         return list(self._running)
 
     async def settle(self, deadline: float) -> None:
         """Wait until everything under way has ended, at most ``deadline`` seconds."""
-        tasks = [*self._running.values(), *self._background]
+        tasks = [*self._running.values(), *(self._background - self._watches)]
         if tasks:
             await asyncio.wait(tasks, timeout=deadline)
         for task in self._background:
@@ -75,6 +90,38 @@ async def both(first: Awaitable[A], second: Awaitable[B]) -> tuple[A, B]:
     if isinstance(two, BaseException):
         raise two
     return one, two
+
+
+async def logged(work: Awaitable[T], what: str) -> T | None:
+    """The result, or None and a line in the log."""
+    try:
+        return await work
+    except CortenError as error:
+        _log.error("%s: %s", what, error)
+        return None
+
+
+async def insist(step: Callable[[], Awaitable[object]], what: str) -> None:
+    """Do it, and again as long as the disk is full: an exit, or the undo of something, must
+    not be lost for that. Other errors are logged.
+
+    Arguments:
+        what: for the log.
+    """
+    pause = _RETRY_FIRST
+    while True:
+        try:
+            await step()
+            return
+        except (ResourceExhausted, Unavailable) as error:
+            _log.error("%s: %s; trying again", what, error)
+        except NotFound:
+            return
+        except CortenError as error:
+            _log.error("%s: %s", what, error)
+            return
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, _RETRY_LAST)
 
 
 def _report(task: asyncio.Task[Any], level: int = logging.DEBUG) -> None:

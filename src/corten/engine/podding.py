@@ -13,16 +13,16 @@ from corten.engine.boot import wall_ns
 from corten.engine.door import Tx
 from corten.engine.joining import pod_monitors_cgroup
 from corten.engine.monitors import Monitor
-from corten.engine.operations import both
+from corten.engine.operations import both, logged
 from corten.engine.parts import Parts
 from corten.engine.removing import Remover
 from corten.engine.stopping import Signaller
 from corten.engine.tables import pod_key
 from corten.engine.trees import fresh_directory, remove_tree
 from corten.engine.types import ContainerConfig, Pod, PodConfig, Tenant
-from corten.errors import AlreadyExists, CortenError, NotFound
+from corten.errors import AlreadyExists, NotFound
 from corten.launch import orphan
-from corten.launch.messages import CreatePod, Delete, PodCreated, read
+from corten.launch.messages import CreatePod, PodCreated, read
 from corten.networks.types import PodDns, PodPort
 
 _replace = msgspec.structs.replace
@@ -64,8 +64,9 @@ class Pods:
             try:
                 made = await self._bring_up(pod)
             except BaseException:
-                await self.take_down(pod)
-                await parts.door.commit(lambda tx: tx.drop_pod(pod.id), durable=True)
+                await logged(self.take_down(pod), f"pod {pod.id[:12]}")
+                what = f"undo of pod {pod.id[:12]}"
+                await parts.operations.insist(lambda: self.drop(pod.id), what)
                 raise
 
             def step(tx: Tx) -> Pod:
@@ -74,7 +75,14 @@ class Pods:
                 tx.event("pod", "start", made.id, tenant, name=config.name)
                 return made
 
-            return await parts.door.commit(step)
+            ready = await parts.door.commit(step)
+            # Not before: a monitor that has ended already must find the pod on record.
+            self.watch(pod, parts.pod_monitors[pod.id])
+            return ready
+
+    async def drop(self, pod_id: str) -> None:
+        """Forget a pod."""
+        await self._parts.door.commit(lambda tx: tx.drop_pod(pod_id), durable=True)
 
     async def _bring_up(self, pod: Pod) -> Pod:
         parts, config = self._parts, pod.config
@@ -151,7 +159,6 @@ class Pods:
             fds,
         )
         reply.close_fds()
-        self.watch(pod, monitor)
         return read(PodCreated, reply.result()).pid
 
     def _make_files(self, pod: Pod) -> None:
@@ -177,7 +184,7 @@ class Pods:
 
     def watch(self, pod: Pod, monitor: Monitor) -> None:
         """From now on the end of the pod's monitor is noticed."""
-        self._parts.operations.background(self._watch(pod, monitor), f"watch-pod-{pod.id[:12]}")
+        self._parts.operations.watch(self._watch(pod, monitor), f"watch-pod-{pod.id[:12]}")
 
     async def _watch(self, pod: Pod, monitor: Monitor) -> None:
         await monitor.ended.wait()
@@ -242,10 +249,7 @@ class Pods:
         await parts.networks.remove_pod(pod.id)
         if monitor is not None:
             monitor.never_made()
-            try:
-                await monitor.call(Delete(force=True))
-            except CortenError:
-                monitor.kill()
+            await monitor.delete()
             await monitor.ended.wait()
             monitor.close()
         run_dir = parts.settings.pod_dir(pod.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
@@ -13,10 +13,10 @@ from corten.engine import states
 from corten.engine.boot import wall_ns
 from corten.engine.door import Tx
 from corten.engine.monitors import Monitor
+from corten.engine.operations import insist, logged
 from corten.engine.parts import Parts
 from corten.engine.trees import remove_tree
 from corten.engine.types import Container
-from corten.errors import CortenError, NotFound, ResourceExhausted, Unavailable
 from corten.launch import client, orphan
 from corten.launch.messages import Exit, MonitorState
 
@@ -24,7 +24,6 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _RELEASE = 10.0  # seconds after which an exit is recorded although its cleaning-up hangs
 _BURY = 60.0
-_RETRY_FIRST, _RETRY_LAST = 0.2, 5.0  # seconds between tries while the disk is full
 LOST = 137  # what a container gets whose monitor was killed
 
 
@@ -79,7 +78,7 @@ class Runs:
     def watch(self, run: Run) -> None:
         """From now on the end of the run is noticed, recorded and cleaned up after."""
         self._parts.runs[run.container_id] = run
-        self._parts.operations.background(self._watch(run), f"watch-{run.container_id[:12]}")
+        self._parts.operations.watch(self._watch(run), f"watch-{run.container_id[:12]}")
 
     def _out_of_memory(self, container_id: str) -> None:
         self._parts.operations.background(
@@ -96,15 +95,17 @@ class Runs:
         await asyncio.wait((release,), timeout=None if exit_ is None else _RELEASE)
         if started:
             outcome = outcome_of_state(release.result()) if exit_ is None else _of_exit(exit_)
-            await self._persist(
+            await insist(
                 lambda: self._parts.door.commit(
                     lambda tx: record_exit(tx, run.container_id, outcome)
                 ),
-                run,
+                _what(run),
             )
         await release
         # Not before the exit is recorded: until then the directory alone knows it.
-        await _logged(self._parts.files.run(remove_tree, run.monitor.run_dir, deadline=_BURY), run)
+        await logged(
+            self._parts.files.run(remove_tree, run.monitor.run_dir, deadline=_BURY), _what(run)
+        )
         if self._parts.runs.get(run.container_id) is run:
             del self._parts.runs[run.container_id]
         run.finished.set()
@@ -123,41 +124,17 @@ class Runs:
         state = client.read_state(run.monitor.run_dir)
         if state is not None and not (state.status == "exited" and state.cleaned):
             bury = parts.groups.run(orphan.bury, run.monitor.run_dir, deadline=_BURY)
-            state = await _logged(bury, run) or client.read_state(run.monitor.run_dir)
+            state = await logged(bury, _what(run)) or client.read_state(run.monitor.run_dir)
         await detached
         return state
 
     async def _detach(self, run: Run) -> None:
         if run.networked:
-            await self._persist(lambda: self._parts.networks.detach(run.container_id), run)
-
-    async def _persist(self, step: Callable[[], Awaitable[None]], run: Run) -> None:
-        """Do it, and again as long as the disk is full: an exit must not be lost for that."""
-        pause, name = _RETRY_FIRST, run.container_id[:12]
-        while True:
-            try:
-                await step()
-                return
-            except (ResourceExhausted, Unavailable) as error:
-                _log.error(
-                    "the end of container %s: %s; trying again", run.container_id[:12], error
-                )
-            except NotFound:
-                return
-            except CortenError as error:
-                _log.error("the end of container %s: %s", name, error)
-                return
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _RETRY_LAST)
+            await insist(lambda: self._parts.networks.detach(run.container_id), _what(run))
 
 
-async def _logged(work: Awaitable[T], run: Run) -> T | None:
-    """The result, or None and a line in the log."""
-    try:
-        return await work
-    except CortenError as error:
-        _log.error("the end of container %s: %s", run.container_id[:12], error)
-        return None
+def _what(run: Run) -> str:
+    return f"the end of container {run.container_id[:12]}"
 
 
 def _of_exit(exit_: Exit) -> Outcome:

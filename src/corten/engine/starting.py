@@ -14,21 +14,20 @@ from corten.engine.door import Tx
 from corten.engine.joining import Joiner
 from corten.engine.monitors import Monitor, created
 from corten.engine.networking import Plug
-from corten.engine.operations import both
+from corten.engine.operations import both, logged
 from corten.engine.parts import Parts
 from corten.engine.requesting import Requests
 from corten.engine.runs import Run, Runs
 from corten.engine.specgen.namespaces import own_network
 from corten.engine.types import Container, Tenant
 from corten.errors import (
-    CortenError,
     DeadlineExceeded,
     NotFound,
     NotModified,
     ProgramNotExecutable,
     ProgramNotFound,
 )
-from corten.launch.messages import Delete, Start
+from corten.launch.messages import Start
 
 
 class _Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,14 +78,16 @@ class Starter:
         try:
             async with asyncio.timeout(parts.settings.start_deadline):
                 result = await self._bring_up(record, run, clock)
+            done = await parts.door.commit(
+                lambda tx: _record_start(tx, record.id, intent, result, clock)
+            )
+        except asyncio.CancelledError:
+            raise  # the daemon ends; the next one finishes or undoes what the intent names
         except BaseException as error:
             await self._fail(record, run, intent, error)
             if isinstance(error, TimeoutError):
                 raise DeadlineExceeded("the container did not start in time") from None
             raise
-        done = await parts.door.commit(
-            lambda tx: _record_start(tx, record.id, intent, result, clock)
-        )
         run.started.set_result(True)
         return done
 
@@ -142,10 +143,7 @@ class Starter:
         """Take everything back, then record why."""
         run.monitor.never_made()
         if not run.monitor.ended.is_set():
-            try:
-                await run.monitor.call(Delete(force=True))
-            except CortenError:
-                run.monitor.kill()
+            await run.monitor.delete()
         run.started.set_result(False)
         await run.finished.wait()
         for _request, end in self._parts.attaching.pop(record.id, ()):
@@ -156,7 +154,7 @@ class Starter:
             tx.put_container(states.start_failed(tx.container(record.id), code=code, error=text))
             tx.end(intent)
 
-        await self._parts.door.commit(step)
+        await logged(self._parts.door.commit(step), f"start of {record.id[:12]}")
         if record.config.auto_remove:
             self._parts.auto_remove(record.id)
 

@@ -47,6 +47,7 @@ class Waiters:
             condition: ``not-running``, ``next-exit`` or ``removed``.
         """
         future: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
+        self._forget_those_who_left(record.id)
         if condition == "not-running" and not is_running(record):
             future.set_result(exit_status(record))
         elif condition == "removed":
@@ -61,6 +62,12 @@ class Waiters:
             return await future
 
         return wait
+
+    def _forget_those_who_left(self, container_id: str) -> None:
+        """A client that goes away cancels its wait; a container may live for years."""
+        for waiting in (self._exit, self._removal):
+            if container_id in waiting:
+                waiting[container_id] = [f for f in waiting[container_id] if not f.done()]
 
     def _died(self, container_id: str) -> None:
         record = self._view.containers.get(container_id)

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from corten.engine import operations as operations_module
 from corten.engine.locks import Locks
 from corten.engine.operations import Operations, both
 from corten.engine.pools import Pool
@@ -96,6 +97,40 @@ async def test_both_waits_for_both_even_if_one_fails() -> None:
     with pytest.raises(InvalidArgument):
         await both(fails(), slow())
     assert seen == ["end"]
+
+
+async def test_insist_goes_on_while_the_disk_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations_module, "_RETRY_FIRST", 0.001)
+    tries = []
+
+    async def step() -> None:
+        tries.append(1)
+        if len(tries) < 3:
+            raise ResourceExhausted("the disk is full")
+
+    await operations_module.insist(step, "test")
+    assert len(tries) == 3
+
+    async def refused() -> None:
+        tries.append(1)
+        raise InvalidArgument("no")
+
+    await operations_module.insist(refused, "test")
+    assert len(tries) == 4
+
+
+async def test_a_stop_waits_for_operations_but_not_for_watches() -> None:
+    operations, done = Operations(), []
+
+    async def work() -> None:
+        await asyncio.sleep(0.01)
+        done.append("work")
+
+    operations.background(work(), "work")
+    operations.watch(asyncio.Event().wait(), "watch")
+    async with asyncio.timeout(5):
+        await operations.settle(60)
+    assert done == ["work"]
 
 
 async def test_a_call_that_hangs_has_a_deadline_and_a_full_pool_says_so() -> None:
