@@ -14,7 +14,7 @@ sys.dont_write_bytecode = True
 
 # What a monitor touches is imported first, so that it lies together in memory: a page that a
 # monitor writes to is its own.
-import corten.launch.rehearsal  # noqa: E402, I001 - see above
+import corten.launch.rehearsal  # noqa: E402, F401 - for its place in memory
 from corten.launch.launcher import main  # noqa: E402 - after the path is set
 
 sys.exit(main(sys.argv[1:]))
