@@ -13,6 +13,11 @@ from corten.errors import CortenError, Unavailable
 
 DEFAULT_STATE = "/run/corten"
 _DEADLINE = 20.0  # seconds until the daemon must answer
+# Nothing of the caller's: the daemon outlives it, and starts without it the next time.
+_ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG": "C.UTF-8",
+}
 _path: list[str] = []
 
 
@@ -59,6 +64,8 @@ def _start(state: str) -> None:
             stdout=log,
             stderr=log,
             cwd="/",
+            env=_ENVIRONMENT,
+            umask=0o022,
             start_new_session=True,
         )
 

@@ -47,7 +47,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _decode(entry: dict[str, str], key: str) -> dict[str, str]:
     try:
-        text = base64.b64decode(entry["auth"]).decode()
+        text = base64.b64decode(entry["auth"], validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
         raise Unauthenticated(
             f"the credentials for {key} in docker's config.json are not base64",

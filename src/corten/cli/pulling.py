@@ -8,9 +8,9 @@ from time import monotonic
 from typing import Any, Protocol, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from corten.cli import credentials
+from corten.cli import credentials, human
 from corten.cli.names import canonical, familiar
 from corten.cli.session import Session
 from corten.client import Image
@@ -46,10 +46,9 @@ def pull(session: Session, ref: str, *, platform: str, quiet: bool, out: TextIO)
     if "://" in ref:
         raise InvalidArgument(f"invalid reference format: {ref!r}", hint="leave out the scheme")
     name = canonical(ref)
-    before = _digest_of(session, ref)
     sink: Sink = Silent() if quiet else Bars(out) if out.isatty() else Lines(out)
     try:
-        image = session.client.images.pull(
+        return session.client.images.pull(
             ref,
             platform=platform,
             auth=credentials.for_image(name, Path("~/.docker/config.json").expanduser()),
@@ -57,26 +56,6 @@ def pull(session: Session, ref: str, *, platform: str, quiet: bool, out: TextIO)
         )
     finally:
         sink.close()
-    if not quiet:
-        _summary(image, name, before, out)
-    return image
-
-
-def _digest_of(session: Session, ref: str) -> str:
-    try:
-        return session.client.images.get(ref).id
-    except NotFound:
-        return ""
-
-
-def _summary(image: Image, name: str, before: str, out: TextIO) -> None:
-    repository = name.partition("@")[0].rsplit(":", 1)[0]
-    for digest in image.attrs.get("digests", ()):
-        if digest.startswith(repository + "@"):
-            print(f"Digest: {digest.partition('@')[2]}", file=out)
-    known = before == image.id
-    words = "Image is up to date for" if known else "Downloaded newer image for"
-    print(f"Status: {words} {familiar(name)}", file=out)
 
 
 class Silent:
@@ -113,10 +92,12 @@ class Bars:
             TextColumn("{task.fields[layer]}"),
             TextColumn("{task.description:18}"),
             BarColumn(),
-            DownloadColumn(),
+            TextColumn("{task.fields[amount]}"),
             console=Console(file=out),
             auto_refresh=False,  # a thread would be one more thing to end
         )
+        self._out = out
+        self._result: list[str] = []  # digest and status: they belong below the bars
         self._tasks: dict[str, TaskID] = {}
         self._drawn = 0.0
         self._progress.start()
@@ -124,25 +105,23 @@ class Bars:
     def update(self, item: dict[str, Any]) -> None:
         name, status = item.get("id", ""), item["status"]
         if not name:
-            self._progress.print(status, highlight=False)
+            self._result.append(status)
             return
-        total = item.get("total", 0)
+        if status.startswith("Pulling from"):
+            line = f"{name}: {status}"
+            self._progress.print(line, highlight=False, markup=False, soft_wrap=True)
+            return
         if name not in self._tasks:
-            self._tasks[name] = self._progress.add_task(status, layer=name, total=total or None)
-        task = self._tasks[name]
-        if status in _MOVING:
-            self._progress.update(
-                task, description=status, completed=item.get("current", 0), total=total or None
-            )
-        else:
-            self._progress.update(task, description=status)
-        if status.endswith(("complete", "exists")):
-            whole = self._progress.tasks[self._index(task)].total or 1
-            self._progress.update(task, completed=whole, total=whole)
+            self._tasks[name] = self._progress.add_task(status, layer=name, amount="", total=1)
+        task, total = self._tasks[name], item.get("total", 0)
+        if status in _MOVING and total:
+            done = item.get("current", 0)
+            amount = f"{human.size(done)}/{human.size(total)}"
+            self._progress.update(task, completed=done / total, amount=amount)
+        elif status.endswith(("complete", "exists")):
+            self._progress.update(task, completed=1, amount="")
+        self._progress.update(task, description=status)
         self._draw()
-
-    def _index(self, task: TaskID) -> int:
-        return self._progress.task_ids.index(task)
 
     def _draw(self) -> None:
         now = monotonic()
@@ -153,3 +132,4 @@ class Bars:
     def close(self) -> None:
         self._progress.refresh()
         self._progress.stop()
+        print("".join(f"{line}\n" for line in self._result), end="", file=self._out)

@@ -39,6 +39,8 @@ def main() -> NoReturn:
         code = run([_encode(word) for word in sys.argv[1:]])
     except KeyboardInterrupt:
         code = 128 + _signal.SIGINT
+    except BrokenPipeError:  # whoever read our output has gone
+        code = 128 + _signal.SIGPIPE
     posix._exit(code)
 
 

@@ -32,6 +32,7 @@ def main() -> NoReturn:
     listener = listen(Path(state) / "cli.sock")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the workers
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _give_up_privileges()
     close_imports()
     gc.collect()
     gc.freeze()
@@ -43,6 +44,13 @@ def _state(argv: list[str]) -> str:
     if len(argv) != 2 or argv[0] != "--state":
         sys.exit("usage: corten-warm --state DIRECTORY")
     return argv[1]
+
+
+def _give_up_privileges() -> None:
+    """The daemon's protection from the OOM killer is not for its callers' commands."""
+    path = Path("/proc/self/oom_score_adj")
+    if int(path.read_text()) < 0:
+        path.write_text("0")
 
 
 def close_imports() -> None:

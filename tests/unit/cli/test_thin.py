@@ -111,6 +111,18 @@ def test_a_reader_that_went_away_is_sigpipe(corten: Corten) -> None:
     assert done.returncode == 128 + signal.SIGPIPE
 
 
+def test_a_reader_of_the_container_that_went_away(corten: Corten) -> None:
+    with corten.popen(
+        "run", "img", "big", stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(1)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(20) == 128 + signal.SIGPIPE
+
+
 def test_exec_has_its_own_exit_code(corten: Corten) -> None:
     name = f"exec-{os.getpid()}-{id(corten)}"
     corten("run", "-d", "--name", name, "img", "hold")
