@@ -15,6 +15,7 @@ from typing import Any
 
 from corten.launch import messages, wire
 from corten.launch.client import Connection, Event, Reply, connect_monitor, read_state
+from corten.launch.groups import remove_group_if_empty
 from corten.launch.messages import (
     CREATE_ID,
     Attach,
@@ -165,6 +166,7 @@ class Host:
             os.close(pidfd)
         if self.launcher.connection.fileno() >= 0:
             self.stop()
+        remove_group_if_empty(self.group)
         self.errors.seek(0)
         text = self.errors.read().decode()
         self.errors.close()
