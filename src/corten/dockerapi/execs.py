@@ -42,24 +42,20 @@ async def start_exec(call: Call) -> web.StreamResponse:
     scanner = detach_scanner(record.config.detach_keys, tty=record.config.tty)
     kind = content_type(call, tty=record.config.tty)
     try:
-        connected = await call.engine.start_exec(TENANT, record.id, stream=True, tty=body.tty)
+        connected = await call.engine.start_exec(TENANT, record.id, stream=True)
     except CortenError as error:
         if error.code in _BEFORE_STREAM:
             raise
         return await say(call, kind, error, tty=record.config.tty)
     assert connected is not None
-    try:
-        client = open_stream(call, kind)
-    except BaseException:
-        connected.close()
-        raise
-    if console:
-        await call.engine.resize_exec(TENANT, record.id, *console)
-    monitor = await pump.adopt(connected)
-    detached = await pump.run(client, monitor, stdin=record.config.attach_stdin, detach=scanner)
-    if not detached and not client.writer.is_closing():
-        await _ended(call, record.id)
-    await pump.close(client)
+    async with pump.adopted(connected) as monitor, open_stream(call, kind) as client:
+        if console:
+            with contextlib.suppress(CortenError):  # it may have ended already
+                await call.engine.resize_exec(TENANT, record.id, *console)
+        stdin = record.config.attach_stdin
+        detached = await pump.run(client, monitor, stdin=stdin, detach=scanner)
+        if not detached and not client.writer.is_closing():
+            await _ended(call, record.id)
     return TakenOver()
 
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import select
 import socket
+from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 from corten.dockerapi.connection import BUFFER
@@ -23,9 +24,18 @@ class Stream(NamedTuple):
     writer: asyncio.StreamWriter
 
 
-async def adopt(connected: socket.socket) -> Stream:
-    """The engine's connected socket as a stream; it is the stream's from here on."""
-    return Stream(*await asyncio.open_unix_connection(sock=connected, limit=BUFFER))
+@contextlib.asynccontextmanager
+async def adopted(connected: socket.socket) -> AsyncIterator[Stream]:
+    """The engine's connected socket as a stream, for as long as the block runs."""
+    try:
+        stream = Stream(*await asyncio.open_unix_connection(sock=connected, limit=BUFFER))
+    except BaseException:
+        connected.close()
+        raise
+    try:
+        yield stream
+    finally:
+        stream.writer.transport.abort()
 
 
 async def run(client: Stream, monitor: Stream, *, stdin: bool, detach: Scanner) -> bool:
@@ -46,14 +56,6 @@ async def run(client: Stream, monitor: Stream, *, stdin: bool, detach: Scanner) 
         for task in (typing, showing):
             task.cancel()
         await asyncio.gather(typing, showing, return_exceptions=True)
-        monitor.writer.close()
-
-
-async def close(client: Stream) -> None:
-    """Send what is still buffered, then end the connection."""
-    with contextlib.suppress(ConnectionError):
-        await client.writer.drain()
-    client.writer.close()
 
 
 def _result(task: asyncio.Task[bool]) -> bool:

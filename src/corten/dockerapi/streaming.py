@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 from collections.abc import AsyncIterator
 
 from aiohttp import web
@@ -11,8 +13,10 @@ from corten.dockerapi import detach, errors, frames, pump, times
 from corten.dockerapi.batch import Batch
 from corten.dockerapi.call import TENANT, Call, TakenOver, json
 from corten.engine.contract import WaitCondition
-from corten.engine.types import ExitStatus, LogLine
+from corten.engine.types import Container, ExitStatus, LogLine
 from corten.errors import CortenError, FailedPrecondition, InvalidArgument
+
+log = logging.getLogger(__name__)
 
 RAW = "application/vnd.docker.raw-stream"
 MULTIPLEXED = "application/vnd.docker.multiplexed-stream"
@@ -40,11 +44,23 @@ def upgrade_head(call: Call, kind: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-def open_stream(call: Call, kind: str) -> pump.Stream:
-    """Take the connection over and send the head."""
+@contextlib.asynccontextmanager
+async def open_stream(call: Call, kind: str) -> AsyncIterator[pump.Stream]:
+    """Take the connection over and send the head; at the end what is buffered is sent.
+
+    Raises ConnectionError where the client is gone already."""
     client = pump.Stream(*call.take_over())
-    client.writer.write(upgrade_head(call, kind))
-    return client
+    try:
+        client.writer.write(upgrade_head(call, kind))
+        try:
+            yield client
+        except CortenError as error:  # there is no other answer any more
+            log.warning("%s: the stream ends: %s", call.request.path, error)
+        client.writer.close()
+        with contextlib.suppress(ConnectionError):
+            await client.writer.wait_closed()
+    finally:
+        client.writer.transport.abort()
 
 
 async def say(call: Call, kind: str, error: CortenError, *, tty: bool) -> TakenOver:
@@ -52,9 +68,8 @@ async def say(call: Call, kind: str, error: CortenError, *, tty: bool) -> TakenO
     lines show the text of a stream, of another answer they may show the status alone. After
     a failed exec they ask for its exit code (126, 127)."""
     text = errors.message(error).encode() + b"\r\n"
-    client = open_stream(call, kind)
-    client.writer.write(text if tty else frames.frame(frames.STDOUT, text))
-    await pump.close(client)
+    async with open_stream(call, kind) as client:
+        client.writer.write(text if tty else frames.frame(frames.STDOUT, text))
     return TakenOver()
 
 
@@ -87,23 +102,26 @@ async def attach(call: Call) -> web.StreamResponse:
         return await say(call, kind, error, tty=tty)
     stdin = call.flag("stdin") and record.config.open_stdin
     streams = {"stdout": call.flag("stdout"), "stderr": call.flag("stderr")}
-    connected = None
-    if call.flag("stream"):
-        connected = await call.engine.attach_container(TENANT, record.id, stdin=stdin, **streams)
-    try:
-        client = open_stream(call, kind)
-    except BaseException:
-        if connected is not None:
-            connected.close()
-        raise
-    if call.flag("logs"):
-        async for line in call.engine.logs(TENANT, record.id, **streams):
-            client.writer.write(line.data if tty else _framed(line, line.data))
-            await client.writer.drain()
-    if connected is not None:
-        await pump.run(client, await pump.adopt(connected), stdin=stdin, detach=scanner)
-    await pump.close(client)
+    if not call.flag("stream"):
+        async with open_stream(call, kind) as client:
+            await _replay(call, record, client, streams)
+        return TakenOver()
+    connected = await call.engine.attach_container(TENANT, record.id, stdin=stdin, **streams)
+    async with pump.adopted(connected) as monitor, open_stream(call, kind) as client:
+        await _replay(call, record, client, streams)
+        await pump.run(client, monitor, stdin=stdin, detach=scanner)
     return TakenOver()
+
+
+async def _replay(
+    call: Call, record: Container, client: pump.Stream, streams: dict[str, bool]
+) -> None:
+    """What was written before, if ``logs`` asks for it."""
+    if not call.flag("logs"):
+        return
+    async for line in call.engine.logs(TENANT, record.id, **streams):
+        client.writer.write(line.data if record.config.tty else _framed(line, line.data))
+        await client.writer.drain()
 
 
 async def logs(call: Call) -> web.StreamResponse:
