@@ -14,6 +14,7 @@ BUSYBOX = Path("/bin/busybox")
 APPLETS = ("sh", "true", "sleep", "cat", "echo", "yes", "head", "seq", "dd", "tr")
 REGISTRY = "127.0.0.1:5555"
 NAME = f"{REGISTRY}/bench:latest"
+PAUSE = f"{REGISTRY}/pause:latest"  # containerd holds a pod's namespaces by a process
 
 
 def layer() -> bytes:
@@ -40,8 +41,8 @@ def add(tar: tarfile.TarFile, name: str, data: bytes, mode: int) -> None:
     tar.addfile(entry, io.BytesIO(data))
 
 
-def write_layout(directory: Path) -> None:
-    """An OCI image layout with the image, for skopeo."""
+def write_layout(directory: Path, command: list[str]) -> None:
+    """An OCI image layout with an image that runs ``command``, for skopeo."""
     blobs = directory / "blobs/sha256"
     blobs.mkdir(parents=True)
 
@@ -56,7 +57,7 @@ def write_layout(directory: Path) -> None:
     config = {
         "architecture": "amd64",
         "os": "linux",
-        "config": {"Env": ["PATH=/bin"], "Cmd": ["/bin/sh"]},
+        "config": {"Env": ["PATH=/bin"], "Cmd": command},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(raw).hexdigest()}"]},
     }
     manifest = {
@@ -78,10 +79,10 @@ def write_rootfs(directory: Path) -> None:
         tar.extractall(directory)  # our own archive, made above
 
 
-def push(layout: Path) -> None:
-    """Bring the image into the registry."""
+def push(layout: Path, name: str) -> None:
+    """Bring the image of a layout into the registry."""
     subprocess.run(
         ["skopeo", "copy", "-q", "--insecure-policy", "--dest-tls-verify=false",
-         f"oci:{layout}:latest", f"docker://{NAME}"],
+         f"oci:{layout}:latest", f"docker://{name}"],
         check=True,
     )  # fmt: skip

@@ -16,8 +16,6 @@ from bench import image
 from tests.harness import Daemon
 from tests.support import eventually
 
-PAUSE = f"{image.REGISTRY}/bench:latest"
-
 
 def output(*argv: str) -> str:
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
@@ -83,9 +81,10 @@ class Peers:
         self._daemon(
             "registry", ["docker-registry", "serve", str(config)], lambda: listens(host, int(port))
         )
-        layout = self.base / "layout"
-        image.write_layout(layout)
-        image.push(layout)
+        for name, command in ((image.NAME, ["/bin/sh"]), (image.PAUSE, ["/bin/sleep", "1000000"])):
+            layout = self.base / f"layout{len(command)}"
+            image.write_layout(layout, command)
+            image.push(layout, name)
         self._registry = True
 
     def docker_host(self) -> str:
@@ -123,7 +122,8 @@ state = "{base}/state"
 [grpc]
 address = "{sock}"
 [plugins."io.containerd.grpc.v1.cri"]
-sandbox_image = "{PAUSE}"
+sandbox_image = "{image.PAUSE}"
+restrict_oom_score_adj = true
 [plugins."io.containerd.grpc.v1.cri".cni]
 bin_dir = "/usr/lib/cni"
 conf_dir = "{self.cni_conf("peer", "10.97.0.0/16")}"
