@@ -200,9 +200,35 @@ def test_python_api(daemon: Daemon) -> None:
 
 
 def test_pods_are_listed(daemon: Daemon, corten: Corten) -> None:
-    assert "POD" in corten("ps", "--tenant", "k8s").stdout
-    assert corten("pod", "ls").stdout.startswith("POD ID")
-    assert corten("pod", "inspect", "absent").returncode == 1
+    from corten.client import Client
+
+    with Client(f"{daemon.state}/corten.sock", tenant="k8s") as client:
+        client.images.ensure_hello()
+        config = {"name": "web", "namespace": "shop", "uid": "1", "host_network": True}
+        pod = client.connection.call("run_pod", tenant="k8s", config=config)
+        inside = client.connection.call(
+            "create_container", tenant="k8s", name="k8s_c", pod_id=pod["id"],
+            config={"image": "hello", "cmd": ["sleep", "60"], "namespaces": {"network": "pod"}},
+        )  # fmt: skip
+        client.containers.get(inside["id"]).start()
+        rows = corten("ps", "--tenant", "k8s", "--format", "{{.Names}} {{.Pod}}").stdout
+        assert rows.splitlines() == ["shop/web shop/web", "k8s_c shop/web"]
+        assert "k8s_c" not in corten("ps", "-a").stdout
+        assert "k8s_c" in corten("ps", "-a", "--tenant", "all").stdout
+        assert "shop" in corten("pod", "ls").stdout
+        assert corten("pod", "inspect", "-f", "{{.Ready}}", "shop/web").stdout == "true\n"
+        client.containers.get("k8s_c").remove(force=True)
+        client.pods.get(pod["id"]).stop()
+        client.pods.get(pod["id"]).remove()
+    assert corten("pod", "inspect", "shop/web").returncode == 1
+
+
+def test_processes(corten: Corten) -> None:
+    corten("run", "-d", "--name", "busy", "hello", "sleep", "601")
+    assert "sleep 601" in corten("top", "busy").stdout
+    assert corten("top", "busy", "-eo", "pid,args").stdout.startswith("PID")
+    assert corten("top", "busy", "-eo", "args").returncode == 1
+    corten("rm", "-f", "busy")
 
 
 def test_events_tell_a_life(corten: Corten) -> None:

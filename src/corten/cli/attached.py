@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import select
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -32,29 +33,31 @@ class Stream(NamedTuple):
     keys: bytes
 
 
-class Target:
+class Target(ABC):
     """The process behind a stream, by what the daemon is asked about it."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    @abstractmethod
     def resize(self, connection: Connection, rows: int, cols: int) -> None:
-        raise NotImplementedError
+        """The terminal's new size."""
 
+    @abstractmethod
     def signal(self, connection: Connection, number: int) -> None:
-        raise NotImplementedError
+        """A signal of the user's, to be passed on."""
 
+    @abstractmethod
     def wait_again(self, connection: Connection) -> int:
         """Begin the request whose answer is the process's end."""
-        raise NotImplementedError
 
+    @abstractmethod
     def code(self, answer: Any) -> int:
         """The exit code in that answer."""
-        raise NotImplementedError
 
     def past_code(self, connection: Connection) -> int:
         """The exit code of a process whose record is gone. Raises NotFound."""
-        raise NotFound("the container is gone and nothing tells how it ended")
+        raise NotFound("it is gone and nothing tells how it ended")
 
 
 class ContainerTarget(Target):

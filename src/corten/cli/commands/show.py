@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
 
-from corten.cli import filters, inspecting, table, template, views
+from corten.cli import filters, inspecting, processes, table, template, views
 from corten.cli.clickext import Command
 from corten.cli.failures import print_error
 from corten.cli.human import log_time
@@ -193,7 +192,12 @@ def _container(session: Session, name: str) -> dict[str, Any]:
     return inspecting.container(record, image)
 
 
-@click.command("top", cls=Command, examples=("corten top web",))
+@click.command(
+    "top",
+    cls=Command,
+    interspersed=False,
+    examples=("corten top web", "corten top web -o pid,rss,cmd"),
+)
 @click.argument("container")
 @click.argument("ps_options", nargs=-1, type=click.UNPROCESSED)
 @pass_session
@@ -202,23 +206,7 @@ def top(session: Session, container: str, ps_options: tuple[str, ...]) -> None:
     found = session.client.containers.get(container)
     if found.status not in ("running", "paused"):
         raise FailedPrecondition(f"container {container} is not running")
-    rows = [("UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD")]
-    print(table.align([*rows, *[_process(pid) for pid in sorted(found.top())]]), end="")
-
-
-def _process(pid: int) -> tuple[str, ...]:
-    """A line of ``ps -ef``, from /proc of the daemon's machine, which is this one."""
-    proc = Path("/proc") / str(pid)
-    try:
-        stat = (proc / "stat").read_text().rsplit(")", 1)[1].split()
-        words = (proc / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
-        uid = str(proc.stat().st_uid)
-    except OSError:
-        return ("?", str(pid), "", "", "", "", "", "")
-    seconds = (int(stat[11]) + int(stat[12])) // 100
-    clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-    command = b" ".join(words).decode(errors="replace")
-    return (uid, str(pid), stat[1], "0", "?", "?", clock, command)
+    print(table.align(processes.listing(set(found.top()), ps_options)), end="")
 
 
 @click.command("port", cls=Command, examples=("corten port web", "corten port web 80/tcp"))
