@@ -37,7 +37,8 @@ def run(request: Create, packet: Packet, lock: int, host_mount_ns: int) -> None:
     code = 1
     try:
         keep = [lock, *packet.fds.values()]
-        become_monitor(f"corten-{request.id[:8]}", keep, host_mount_ns)
+        native = request.runtime.get("kind", "native") == "native"
+        become_monitor(f"corten-{request.id[:8]}", keep, host_mount_ns, mounts=not native)
         monitor = _prepare(request, packet, host_mount_ns)
         if monitor is not None:
             monitor.loop.run()
@@ -53,22 +54,31 @@ def _prepare(request: Create, packet: Packet, host_mount_ns: int) -> Monitor | N
     first = Socket(fileno=packet.take("control"))
     state = StateFile(request.run_dir, _first_state(request))
     try:
-        state.write()
         if request.monitor_cgroup:
             placement.join(request.monitor_cgroup)
-        config = packet.take("config")
-        if config < 0:
-            raise InvalidArgument("the request has no config")
         runtime = _runtime(request, host_mount_ns)
         published = _published(request, packet)
-        ns_fds = {
-            name[3:]: packet.take(name) for name in list(packet.fds) if name.startswith("ns.")
-        }
+        what = _what(request, packet)
+        if isinstance(runtime, NativeRuntime):
+            runtime.prepare(what)
+        state.write()
     except Exception as error:
         failure = error if isinstance(error, CortenError) else describe(error, "create")
         _refuse(first, state, failure)
         return None
-    what = CreateRequest(
+    packet.close()
+    monitor = Monitor(request, what, runtime, state, lambda peer, r: handle(monitor, peer, r))
+    monitor.create(first, published)
+    return monitor
+
+
+def _what(request: Create, packet: Packet) -> CreateRequest:
+    """The request without what the monitor alone needs; takes the descriptors."""
+    config = packet.take("config")
+    if config < 0:
+        raise InvalidArgument("the request has no config")
+    spaces = [name for name in packet.fds if name.startswith("ns.")]
+    return CreateRequest(
         id=request.id,
         config_fd=config,
         run_dir=request.run_dir,
@@ -77,14 +87,10 @@ def _prepare(request: Create, packet: Packet, host_mount_ns: int) -> Monitor | N
         rootfs_mounts=tuple([mount.from_dict(item) for item in request.rootfs_mounts]),
         cgroup=request.cgroup,
         seccomp=request.seccomp,
-        ns_fds=ns_fds,
+        ns_fds={name[3:]: packet.take(name) for name in spaces},
         no_pivot=request.no_pivot,
         systemd_cgroup=request.systemd_cgroup,
     )
-    packet.close()
-    monitor = Monitor(request, what, runtime, state, lambda peer, r: handle(monitor, peer, r))
-    monitor.create(first, published)
-    return monitor
 
 
 def _first_state(request: Create) -> MonitorState:

@@ -9,6 +9,7 @@ from corten.errors import CortenError, FailedPrecondition, NotFound, Unimplement
 from corten.launch import nativework
 from corten.launch.process import LocalProcess
 from corten.launch.worker import Worker
+from corten.oci.container import order_start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,21 +31,36 @@ class NativeRuntime:
         self._init: LocalProcess | None = None
         self._cgroup: Cgroup | None = None
         self._oom_fd = -1
+        self._start_fd = -1
         self._shared_pid = False
         self._poststop = False
         self.steps: list[tuple[str, int]] = []
 
+    def prepare(self, request: CreateRequest) -> None:
+        """Begin to plan, beside whatever the caller does before :meth:`create`. Nothing is
+        made before that."""
+        host = self._host
+        self._request = request
+        self._worker = Worker(
+            lambda channel: nativework.create(channel, request, host),
+            keep=[host, request.config_fd, *request.ns_fds.values()],
+            step="create",
+        )
+
     def create(self, request: CreateRequest, streams: Streams) -> Process:
         """See ``runtime.Runtime``."""
-        self._request = request
+        if self._worker is None:
+            self.prepare(request)
+        worker = self._worker
+        assert worker is not None
         if request.cgroup:
             kind = "systemd" if request.systemd_cgroup else None
             self._cgroup = open_cgroup(request.cgroup, kind=kind)
-        needs = [self._host, request.config_fd, *request.ns_fds.values(), *_ends(streams)]
-        worker = self._worker = Worker(
-            lambda channel: nativework.create(channel, request, streams, self._host),
-            keep=needs,
-            step="create",
+        worker.send(
+            "go",
+            *_ends(streams),
+            terminal=streams.terminal,
+            console_size=streams.console_size,
         )
         message, fds = worker.receive()
         for fd in request.ns_fds.values():
@@ -55,11 +71,18 @@ class NativeRuntime:
         pidfd = fds.pop(0)
         console = fds.pop(0) if message["console"] else -1
         self._oom_fd = fds.pop(0) if message["oom"] else -1
+        if fds:  # nothing is left for the worker to do
+            self._start_fd = fds.pop(0)
+            self._end_worker()
         self._init = LocalProcess(int(message["pid"]), pidfd, console)
         return self._init
 
     def start(self) -> None:
         """See ``runtime.Runtime``."""
+        if self._start_fd >= 0:
+            fd, self._start_fd = self._start_fd, -1
+            order_start(fd)
+            return
         worker, self._worker = self._worker, None
         if worker is None:
             raise FailedPrecondition("the container was started", step="start")
@@ -135,6 +158,12 @@ class NativeRuntime:
 
     def abandon(self) -> None:
         """See ``runtime.Runtime``."""
+        self._end_worker()
+        if self._start_fd >= 0:
+            os.close(self._start_fd)
+            self._start_fd = -1
+
+    def _end_worker(self) -> None:
         if self._worker is not None:
             self._worker.close()
             self._worker = None

@@ -7,6 +7,7 @@ from corten.cgroups import open_cgroup
 from corten.errors import CortenError
 from corten.launch import config as configs
 from corten.launch.bundle import shares_pid
+from corten.launch.runtime import Streams
 from corten.oci import container
 from corten.oci.plan import PlanOptions, compile_plan
 from corten.spec._struct import replace
@@ -17,17 +18,28 @@ if TYPE_CHECKING:
 
     from corten.cgroups.base import Cgroup
     from corten.launch.process import LocalProcess
-    from corten.launch.runtime import CreateRequest, Streams
+    from corten.launch.runtime import CreateRequest
     from corten.oci.channel import Channel
     from corten.oci.plan import Plan
 
 
-def create(channel: Channel, request: CreateRequest, streams: Streams, host: int) -> None:
-    """Make the container, tell its init, and wait for ``start`` or the end of the channel
-    (then init ends as well: we hold its start socket)."""
-    config = configs.load(request)
-    plan = _plan(request, config, host)
-    cgroup = _cgroup(request)
+def create(channel: Channel, request: CreateRequest, host: int) -> None:
+    """Plan while the monitor gets ready; on ``go`` make the container and tell its init.
+
+    Where a start is the bare order to init, its start socket goes along and we are done. Else
+    wait for ``start`` or the end of the channel (then init ends as well: we hold its socket).
+    """
+    try:
+        config = configs.load(request)
+        plan = _plan(request, config, host)
+        cgroup = _cgroup(request)
+    except Exception:
+        channel.receive()  # with the order unread our end would take the error with it
+        raise
+    answer = channel.receive()
+    if answer is None:
+        return
+    streams = _streams(*answer)
     if cgroup is not None:
         cgroup.create()
         cgroup.apply(plan.resources)
@@ -40,9 +52,11 @@ def create(channel: Channel, request: CreateRequest, streams: Streams, host: int
         ns_fds=request.ns_fds,
     )
     oom_fd = _oom_fd(cgroup)
+    bare = container.starts_barely(plan)
+    start_fd = created.start_fd if bare else -1
     channel.send(
         "created",
-        *[fd for fd in (created.pidfd, created.console_fd, oom_fd) if fd >= 0],
+        *[fd for fd in (created.pidfd, created.console_fd, oom_fd, start_fd) if fd >= 0],
         pid=created.pid,
         console=created.console_fd >= 0,
         oom=oom_fd >= 0,
@@ -50,7 +64,7 @@ def create(channel: Channel, request: CreateRequest, streams: Streams, host: int
         poststop=bool((config.get("hooks") or {}).get("poststop")),
         steps=created.steps,
     )
-    if channel.receive() is not None:
+    if not bare and channel.receive() is not None:
         container.start(created)
         channel.send("started")
 
@@ -99,6 +113,19 @@ def _plan(request: CreateRequest, config: dict[str, Any], host: int) -> Plan:
     if program is None:
         return plan
     return replace(plan, process=replace(plan.process, seccomp=program))
+
+
+def _streams(order: dict[str, Any], fds: list[int]) -> Streams:
+    """What comes with ``go``: three descriptors, or none with a terminal."""
+    rows, columns = order["console_size"]
+    ends = fds or (-1, -1, -1)
+    return Streams(
+        terminal=bool(order["terminal"]),
+        stdin=ends[0],
+        stdout=ends[1],
+        stderr=ends[2],
+        console_size=(int(rows), int(columns)),
+    )
 
 
 def _cgroup(request: CreateRequest) -> Cgroup | None:

@@ -56,14 +56,14 @@ class Worker:
             raise Internal("a process of the monitor's was killed", step=self._step)
         return answer
 
-    def send(self, kind: str) -> None:
-        """Tell it something.
+    def send(self, kind: str, *fds: int, **fields: Any) -> None:
+        """Tell it something, descriptors beside it.
 
         Raises:
             Internal: it was killed.
         """
         try:
-            self._channel.send(kind)
+            self._channel.send(kind, *fds, **fields)
         except OSError:
             raise Internal("a process of the monitor's was killed", step=self._step) from None
 

@@ -244,6 +244,34 @@ def start(created: Created) -> None:
         raise
 
 
+def starts_barely(plan: Plan) -> bool:
+    """Whether :func:`order_start` is all that :func:`start` has to do: no hook, no limit and no
+    seccomp listener wants the runtime meanwhile."""
+    process = plan.process
+    if plan.config.hooks.get("poststart"):
+        return False
+    if process.seccomp is not None and process.seccomp.listener_path:
+        return False
+    return not process.process.rlimits or plan.config.linux.namespace("user") is None
+
+
+def order_start(start_fd: int) -> None:
+    """:func:`start` of a container that :func:`starts_barely`, by whoever has its ``start_fd``.
+
+    Raises:
+        CortenError: as :func:`start`. Closes the descriptor.
+    """
+    channel = _adopt(start_fd)
+    try:
+        channel.send("start")
+        if channel.receive() is not None:
+            raise Internal("init says more than it was to", step="start")
+    except BrokenPipeError:
+        raise FailedPrecondition("init has ended", step="start") from None
+    finally:
+        channel.close()
+
+
 def start_over(channel: Channel, plan: Plan, pid: int) -> None:
     """Give the order over a channel to init and wait until the program was executed.
 
