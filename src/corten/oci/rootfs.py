@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posix
-from errno import EINVAL
+from errno import EINVAL, ENOSYS
 
 from corten.errors import InvalidArgument
 from corten.kernel import mounts as k
@@ -120,30 +120,58 @@ def mount_overlay(source: str, target: str, flags: int, data: str) -> None:
     """Mount an overlay whose layers are named relative to their common directory.
 
     A mount(2) call takes one page of options; with absolute names some 30 layers fill it.
+    What does not fit even so is given layer by layer, which needs Linux 6.5.
 
     Raises:
-        InvalidArgument: the names are too long even so.
+        InvalidArgument: the names are too long for this kernel.
     """
     directory, short = shorten_layers(data)
-    if len(fsencode(short)) > _PAGE:
-        raise InvalidArgument(
-            f"the overlay's layers need {len(fsencode(short))} bytes of options, "
-            f"the kernel takes {_PAGE}",
-            step="mount overlay",
-            errno=EINVAL,
-            hint="store the layers below shorter names, or merge some",
-        )
-    if not directory:
-        k.mount(source, target, "overlay", flags, short)
-        return
-    # the target is relative where we stand in it already
+    # the target may be relative to where we stand
     there = posix.open(target, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     try:
-        posix.chdir(directory)
-        k.mount(source, fd_path(there), "overlay", flags, short)
+        if directory:
+            posix.chdir(directory)
+        if len(fsencode(short)) > _PAGE:
+            _mount_by_layer(source, there, flags, short)
+        else:
+            k.mount(source, fd_path(there), "overlay", flags, short)
     finally:
         posix.close(there)
-        posix.chdir("/")
+        if directory:
+            posix.chdir("/")
+
+
+def _mount_by_layer(source: str, target: int, flags: int, data: str) -> None:
+    context = k.fsopen("overlay")
+    try:
+        k.fsconfig(context, k.FSCONFIG_SET_STRING, "source", source)
+        for word in data.split(","):
+            key, _, value = word.partition("=")
+            if key == "lowerdir":
+                for layer in value.split(":"):
+                    k.fsconfig(context, k.FSCONFIG_SET_STRING, "lowerdir+", layer)
+            elif value:
+                k.fsconfig(context, k.FSCONFIG_SET_STRING, key, value)
+            else:
+                k.fsconfig(context, k.FSCONFIG_SET_FLAG, key)
+        k.fsconfig(context, k.FSCONFIG_CMD_CREATE)
+        attributes, _ = Options(flags=flags).attributes()
+        tree = k.fsmount(context, attributes)
+    except OSError as error:
+        if error.errno not in (EINVAL, ENOSYS):
+            raise
+        raise InvalidArgument(
+            f"the overlay's layers need {len(data)} bytes of options, the kernel takes {_PAGE}",
+            step="mount overlay",
+            errno=error.errno,
+            hint="store the layers below shorter names, or merge some",
+        ) from None
+    finally:
+        posix.close(context)
+    try:
+        trees.attach(tree, target)
+    finally:
+        posix.close(tree)
 
 
 def shorten_layers(data: str) -> tuple[str, str]:
