@@ -95,6 +95,7 @@ class Peers:
         base = self.base / "docker"
         base.mkdir()
         (base / "daemon.json").write_text("{}")
+        on_tmpfs(base / "exec")
         host = f"unix://{base}/docker.sock"
         argv = [
             "/usr/sbin/dockerd", "-H", host, "--data-root", f"{base}/data",
@@ -115,6 +116,7 @@ class Peers:
         base.mkdir()
         config = base / "config.toml"
         sock = base / "containerd.sock"
+        on_tmpfs(base / "state")
         config.write_text(
             f"""version = 2
 root = "{base}/root"
@@ -171,10 +173,17 @@ endpoint = ["http://{image.REGISTRY}"]
             config = f'[network]\ncni_conf_dir = "{conf}"\ncni_bin_dirs = ["/usr/lib/cni"]\n'
             base = self.base / "corten"
             base.mkdir()
+            on_tmpfs(base / "s")
             self._ours = Daemon(base, config=config).start()
             self.stack.callback(self._ours.close)
             self._ours.corten("pull", "-q", image.NAME)
         return self._ours
+
+
+def on_tmpfs(directory: Path) -> None:
+    """State directories lie on a tmpfs, as ``/run`` does everywhere else."""
+    directory.mkdir(parents=True)
+    quiet(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", str(directory)])
 
 
 def listens(host: str, port: int) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench.image import NAME
-from bench.peers import Peers, output, quiet, runc_bundle
+from bench.peers import Peers, on_tmpfs, output, quiet, runc_bundle
 from bench.sampling import Row, interleave
 from corten.oci.seccomp.profile import resolve_default
 
@@ -57,11 +57,13 @@ def bundles(peers: Peers) -> tuple[Path, Path]:
 
 def rows(peers: Peers, samples: int) -> Iterator[Row]:
     with_profile, _plain = bundles(peers)
+    roots = peers.base / "roots"
+    on_tmpfs(roots)
     runc_name = output("runc", "--version").splitlines()[0]
     crun_name = output("crun", "--version").splitlines()[0]
-    runc = runner("/usr/sbin/runc", with_profile, peers.base / "runc-root")
-    crun = runner("/usr/bin/crun", with_profile, peers.base / "crun-root")
-    ours = runner(str(PROGRAMS / "corten-oci"), with_profile, peers.base / "oci-root")
+    runc = runner("/usr/sbin/runc", with_profile, roots / "runc")
+    crun = runner("/usr/bin/crun", with_profile, roots / "crun")
+    ours = runner(str(PROGRAMS / "corten-oci"), with_profile, roots / "oci")
     name = "corten-oci run, fresh interpreter, seccomp filter cached"
     yield interleave(Row(name, "ms", runc_name, 0.5), ours, runc, samples)
     yield interleave(Row(name, "ms", crun_name, 0.65), ours, crun, samples)

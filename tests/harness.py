@@ -198,8 +198,10 @@ def accepts(path: Path) -> bool:
 
 
 def leaked_mounts(base: Path) -> list[str]:
+    """Mounts below the roots; the state directory may be a tmpfs of the caller's own."""
     rows = Path("/proc/self/mountinfo").read_text().splitlines()
-    return [f"mount {row.split()[4]}" for row in rows if f"{base}/" in row]
+    places = [row.split()[4] for row in rows if f"{base}/" in row]
+    return [f"mount {place}" for place in places if place != f"{base}/s"]
 
 
 def leaked_cgroups(prefix: str) -> list[str]:
