@@ -1,0 +1,118 @@
+"""docker-py, the client library that most Python programs use, against a real daemon."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import docker
+import pytest
+
+from tests.e2e.transcript import box
+from tests.e2e.transcript.serve import images
+from tests.harness import Daemon
+
+pytestmark = pytest.mark.skipif(not box.BUSYBOX.exists(), reason="needs busybox-static")
+
+
+@pytest.fixture(scope="module")
+def client(daemon: Daemon) -> Iterator[Any]:
+    one = docker.DockerClient(base_url=daemon.docker_host)
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+@pytest.fixture(scope="module")
+def image(client: Any) -> Iterator[str]:
+    with images() as names:
+        client.images.pull(names["box"])
+        yield names["box"]
+
+
+def test_facts(client: Any) -> None:
+    assert client.ping()
+    assert client.version()["ApiVersion"] == "1.55"
+    assert client.info()["OSType"] == "linux"
+
+
+def test_run(client: Any, image: str) -> None:
+    assert client.containers.run(image, "echo hi", remove=True) == b"hi\n"
+    with pytest.raises(docker.errors.ContainerError) as caught:
+        client.containers.run(image, ["sh", "-c", "echo no >&2; exit 3"], remove=True)
+    assert (caught.value.exit_status, caught.value.stderr) == (3, b"no\n")
+
+
+def test_life(client: Any, image: str) -> None:
+    one = client.containers.run(image, "sleep 60", detach=True, name="life", labels={"a": "b"})
+    try:
+        assert one.status == "created"  # as it was read before the start
+        one.reload()
+        assert one.status == "running"
+        assert [c.name for c in client.containers.list(filters={"label": "a=b"})] == ["life"]
+        assert one.exec_run(["sh", "-c", "echo in; exit 4"]) == (4, b"in\n")
+        out, err = one.exec_run(["sh", "-c", "echo o; echo e >&2"], demux=True).output
+        assert (out, err) == (b"o\n", b"e\n")
+        one.pause()
+        one.unpause()
+        one.stop(timeout=0)
+        assert one.wait()["StatusCode"] == 137
+    finally:
+        one.remove(force=True)
+    with pytest.raises(docker.errors.NotFound, match="No such container"):
+        client.containers.get("life")
+
+
+def test_logs(client: Any, image: str) -> None:
+    one = client.containers.run(image, ["sh", "-c", "echo 1; sleep 0.2; echo 2"], detach=True)
+    try:
+        assert b"".join(one.logs(stream=True, follow=True)) == b"1\n2\n"
+        assert one.logs(tail=1) == b"2\n"
+    finally:
+        one.remove(force=True)
+
+
+def test_attach_by_a_socket(client: Any, image: str) -> None:
+    one = client.containers.create(image, "cat", stdin_open=True, tty=False)
+    try:
+        stream = one.attach_socket(params={"stdin": 1, "stdout": 1, "stream": 1})
+        one.start()
+        raw: socket.socket = stream._sock
+        raw.sendall(b"hello\n")
+        assert raw.recv(100) == b"\1\0\0\0\0\0\0\6hello\n"
+        stream.close()
+    finally:
+        one.remove(force=True)
+
+
+def test_exec_by_a_socket_on_a_connection_that_was_used(client: Any, image: str) -> None:
+    one = client.containers.run(image, "sleep 60", detach=True)
+    try:
+        result = one.exec_run("cat", stdin=True, tty=True, socket=True)
+        raw: socket.socket = result.output._sock
+        raw.sendall(b"typed\n")
+        data = b""
+        while data.count(b"typed") < 2:  # the echo and the answer
+            data += raw.recv(100)
+        raw.close()
+        result.output.close()
+    finally:
+        one.remove(force=True)
+
+
+def test_errors_have_their_classes(client: Any, image: str) -> None:
+    with pytest.raises(docker.errors.ImageNotFound):
+        client.containers.create("127.0.0.1:1/nosuch:1", "true")
+    with pytest.raises(docker.errors.APIError, match="executable file not found"):
+        client.containers.run(image, "nosuch", remove=True)
+    with pytest.raises(docker.errors.APIError, match="not implemented by corten yet"):
+        client.volumes.create("x")
+
+
+def test_images(client: Any, image: str) -> None:
+    found = client.images.get(image)
+    assert found.tags == [f"{image}:latest"]
+    assert found.id in [one.id for one in client.images.list()]
+    assert client.images.list(filters={"reference": "nosuch"}) == []
