@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from corten.launch import messages, wire
-from corten.launch.client import Connection, Event, Reply, connect_monitor, read_state
+from corten.launch.client import (
+    Connection,
+    Event,
+    Reply,
+    connect_monitor,
+    is_locked,
+    read_state,
+)
 from corten.launch.groups import remove_group_if_empty
 from corten.launch.messages import (
     CREATE_ID,
@@ -31,8 +38,10 @@ from corten.launch.messages import (
     PodCreated,
     Start,
 )
+from corten.launch.orphan import bury
 from corten.launch.spawning import LauncherProcess, spawn_launcher
 from corten.spec.jsonlite import dumpb
+from tests.support import eventually
 
 DEADLINE = 30.0
 
@@ -166,6 +175,8 @@ class Host:
             os.close(pidfd)
         if self.launcher.connection.fileno() >= 0:
             self.stop()
+        for run_dir in self.base.glob("run/*"):
+            _bury(str(run_dir))
         remove_group_if_empty(self.group)
         self.errors.seek(0)
         text = self.errors.read().decode()
@@ -188,6 +199,12 @@ class Host:
         forked = messages.read(Forked, answer.result())
         self.monitors.append(answer.fds["pidfd"])
         return forked, talk, answer.fds["pidfd"]
+
+
+def _bury(run_dir: str) -> None:
+    """End what a failed test left."""
+    eventually(lambda: not is_locked(run_dir))
+    bury(run_dir)
 
 
 class Container:

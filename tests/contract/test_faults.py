@@ -131,12 +131,17 @@ def test_killed_init_is_an_exit_before_the_start(own_host: Host, layer: Path) ->
 
 
 def test_killed_worker_of_a_created_container(own_host: Host, layer: Path) -> None:
-    """The fork that holds init's start socket dies: init goes with it, nothing hangs."""
-    container = maker(own_host, layer, RUNTIMES["native"])(SLEEP).create()
+    """Where a start is more than an order, a fork waits with init's start socket; it dies:
+    init goes with it, nothing hangs."""
+
+    def hook(config: dict[str, object]) -> None:
+        config["hooks"] = {"poststart": [{"path": "/bin/true"}]}
+
+    container = maker(own_host, layer, RUNTIMES["native"])(SLEEP, change=hook).create()
     children = Path(f"/proc/{container.forked.pid}/task/{container.forked.pid}/children")
-    for pid in children.read_text().split():
-        if int(pid) != container.created.pid:
-            os.kill(int(pid), signal.SIGKILL)
+    workers = [int(pid) for pid in children.read_text().split()]
+    assert len(workers) == 1 and workers[0] != container.created.pid
+    os.kill(workers[0], signal.SIGKILL)
     exit = container.wait()
     assert exit.code != 0 and container.state.cleaned
     assert groups_of(container.name) == []

@@ -263,3 +263,4 @@ def _crash(host: Host, make: Make) -> None:
     container.talk.end()
     text = (container.dir / "monitor.err").read_text()
     assert "Traceback" in text and "IsADirectoryError" in text
+    (container.dir / "state.json.new").rmdir()

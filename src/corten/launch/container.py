@@ -39,7 +39,7 @@ def run(request: Create, packet: Packet, lock: int, host_mount_ns: int) -> None:
         keep = [lock, *packet.fds.values()]
         native = request.runtime.get("kind", "native") == "native"
         become_monitor(f"corten-{request.id[:8]}", keep, host_mount_ns, mounts=not native)
-        monitor = _prepare(request, packet, host_mount_ns)
+        monitor = _prepare(request, packet, lock, host_mount_ns)
         if monitor is not None:
             monitor.loop.run()
             monitor.close()
@@ -50,7 +50,7 @@ def run(request: Create, packet: Packet, lock: int, host_mount_ns: int) -> None:
         os._exit(code)
 
 
-def _prepare(request: Create, packet: Packet, host_mount_ns: int) -> Monitor | None:
+def _prepare(request: Create, packet: Packet, lock: int, host_mount_ns: int) -> Monitor | None:
     first = Socket(fileno=packet.take("control"))
     state = StateFile(request.run_dir, _first_state(request))
     try:
@@ -58,7 +58,7 @@ def _prepare(request: Create, packet: Packet, host_mount_ns: int) -> Monitor | N
             placement.join(request.monitor_cgroup)
         runtime = _runtime(request, host_mount_ns)
         published = _published(request, packet)
-        what = _what(request, packet)
+        what = _what(request, packet, lock)
         if isinstance(runtime, NativeRuntime):
             runtime.prepare(what)
         state.write()
@@ -72,7 +72,7 @@ def _prepare(request: Create, packet: Packet, host_mount_ns: int) -> Monitor | N
     return monitor
 
 
-def _what(request: Create, packet: Packet) -> CreateRequest:
+def _what(request: Create, packet: Packet, lock: int) -> CreateRequest:
     """The request without what the monitor alone needs; takes the descriptors."""
     config = packet.take("config")
     if config < 0:
@@ -81,6 +81,7 @@ def _what(request: Create, packet: Packet) -> CreateRequest:
     return CreateRequest(
         id=request.id,
         config_fd=config,
+        lock_fd=lock,
         run_dir=request.run_dir,
         bundle=request.bundle,
         rootfs=request.rootfs,

@@ -43,7 +43,7 @@ class NativeRuntime:
         self._request = request
         self._worker = Worker(
             lambda channel: nativework.create(channel, request, host),
-            keep=[host, request.config_fd, *request.ns_fds.values()],
+            keep=[host, request.config_fd, request.lock_fd, *request.ns_fds.values()],
             step="create",
         )
 
@@ -98,7 +98,7 @@ class NativeRuntime:
         request, init = self._request, self._init
         worker = Worker(
             lambda channel: nativework.exec(channel, request, init, process, streams),
-            keep=[request.config_fd, init.fileno(), *_ends(streams)],
+            keep=[request.config_fd, request.lock_fd, init.fileno(), *_ends(streams)],
             step="exec",
         )
         try:

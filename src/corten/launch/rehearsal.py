@@ -11,6 +11,7 @@ import os
 from _socket import socket as Socket
 
 from corten.errors import CortenError
+from corten.kernel.creds import set_pdeathsig
 from corten.kernel.process import clone3
 from corten.kernel.sockets import seqpacket_pair
 from corten.launch import wire
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from corten.launch.runtime import Process, Streams
 
+_KILL = 9
 _TIMES = 12  # bytecode is specialised after eight calls
 _REQUESTS: tuple[dict[str, Any], ...] = (
     {"id": 1, "op": "start", "args": {}},
@@ -140,9 +142,14 @@ class _Stub:
 
 
 def _process(stdout: int, *, waits: bool) -> LocalProcess:
+    launcher = os.getpid()
     pid, pidfd = clone3()
     if pid == 0:
         try:
+            # A launcher that is killed meanwhile must not leave one that holds its lock.
+            set_pdeathsig(_KILL)
+            if os.getppid() != launcher:
+                os._exit(0)
             os.write(stdout, b"one line\nand another\n")
             if waits:
                 os.read(os.pipe()[0], 1)

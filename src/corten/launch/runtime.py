@@ -33,10 +33,12 @@ class Streams(Struct):
 
 class CreateRequest(Struct):
     """Everything a container is made from; fields as in ``messages.Create``. ``config_fd`` is
-    a sealed memfd, kept open as long as the container lives."""
+    a sealed memfd, kept open as long as the container lives; ``lock_fd`` the run directory's
+    lock, which everything holds that may still make something of the container."""
 
     id: str
     config_fd: int
+    lock_fd: int = -1
     run_dir: str
     bundle: str
     rootfs: str

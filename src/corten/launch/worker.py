@@ -37,10 +37,11 @@ class Worker:
         """
         self._channel, theirs = channel_pair()
         self._step = step
+        parent = os.getpid()
         try:
             pid, _ = clone3(pidfd=False)
             if pid == 0:
-                _work(work, theirs, keep)
+                _work(work, theirs, keep, parent)
         finally:
             theirs.close()
 
@@ -72,9 +73,11 @@ class Worker:
         self._channel.close()
 
 
-def _work(work: Callable[[Channel], None], channel: Channel, keep: list[int]) -> None:
+def _work(work: Callable[[Channel], None], channel: Channel, keep: list[int], parent: int) -> None:
     try:
         set_pdeathsig(_signal.SIGKILL)
+        if os.getppid() != parent:  # it died before that
+            os._exit(1)
         _signal.set_wakeup_fd(-1)
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         keep_only([0, 1, 2, channel.fileno(), *keep])
