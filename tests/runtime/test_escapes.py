@@ -156,6 +156,20 @@ def test_cve_2024_21626_by_a_link(box: Bundle) -> None:
     assert box.run().returncode != 0
 
 
+def test_cve_2024_21626_by_a_preserved_descriptor(box: Bundle) -> None:
+    # the one descriptor that is meant to be there: it must not become the working directory
+    box.process["cwd"] = "/proc/self/fd/3"
+    box.shell("ls ..")
+    box.write()
+    argv = [*box.runtime.argv, "--root", str(box.runtime.root), "run", "--preserve-fds", "1",
+            "-b", str(box.path), box.id]  # fmt: skip
+    done = subprocess.run(
+        ["bash", "-c", 'exec "$@" 3</usr', "x", *argv], capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert done.stdout == ""
+
+
 @pytest.mark.parametrize("name", ["proc", "sys"])
 def test_cve_2019_19921_kernel_file_systems_through_links(box: Bundle, name: str) -> None:
     (box.rootfs / name).rmdir()
@@ -238,6 +252,9 @@ def test_cve_2026_41579_dev_is_a_link(box: Bundle, tmp_path: Path, ours: None) -
     # red with runc 1.1.5
     outside = tmp_path / "outside"
     outside.mkdir()
+    # without a tmpfs there the nodes and links are made where the link leads
+    mounts = box.config["mounts"]
+    box.config["mounts"] = [m for m in mounts if not m["destination"].startswith("/dev")]
     (box.rootfs / "dev").rmdir()
     (box.rootfs / "dev").symlink_to(f"../../../../../../../..{outside}")
     box.run()
