@@ -52,6 +52,8 @@ _COMMANDS = {
     "spec": ("cli_info", "spec"),
     "features": ("cli_info", "features"),
 }
+# the variable that tells a second start, guard.VARIABLE: known before guard is imported
+_SECOND = b"_CORTEN_OCI_HOST_MOUNTS"
 _FORKING = ("create", "run", "exec")
 _LATER = ("checkpoint", "restore", "events", "update")
 # what a failure of `exec` itself is told by, apart from the program's own code
@@ -94,7 +96,8 @@ def main() -> int:
     host = -1
     if command in _FORKING and not _asks_for_help(given.words):
         host = _protect(argv, root)
-    onefile.install()
+    else:
+        onefile.install()
     code = _run(given, command, root, host)
     onefile.complete()
     if command in _FORKING:
@@ -103,6 +106,8 @@ def main() -> int:
 
 
 def _protect(argv: list[str], root: str) -> int:
+    if _SECOND in posix.environ:
+        onefile.install()
     from corten.oci import guard
 
     host = guard.host_mounts()

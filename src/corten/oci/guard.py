@@ -20,7 +20,8 @@ from corten.kernel import mounts as k
 from corten.kernel.namespaces import CLONE_NEWNS, namespace_type, unshare
 from corten.kernel.paths import fsdecode, is_link, make_directories, parent
 
-# Names the descriptor of the mount namespace that was left; set for the second start alone.
+# Names the descriptor of the mount namespace that was left; set for the second start alone,
+# and looked for by cli, too.
 VARIABLE = "_CORTEN_OCI_HOST_MOUNTS"
 
 
