@@ -88,19 +88,19 @@ def test_run_pulls_what_is_missing(docker: Docker, names: dict[str, str]) -> Non
 
 def test_run_exec_logs_stop_rm(docker: Docker, image: str) -> None:
     ident = docker(
-        "run", "-d", "--name", "c1", "-e", "A=1", image, "sh", "-c", "echo $A; exec sleep 60"
+        "run", "-d", "--name", "one-c", "-e", "A=1", image, "sh", "-c", "echo $A; exec sleep 60"
     )
     assert docker("ps", "-q", "--no-trunc").stdout == ident.stdout
-    eventually(lambda: docker("logs", "c1").stdout == "1\n", what="the log")
-    done = docker("exec", "-i", "c1", "sh", "-c", "cat; exit 3", check=False, input="fed")
+    eventually(lambda: docker("logs", "one-c").stdout == "1\n", what="the log")
+    done = docker("exec", "-i", "one-c", "sh", "-c", "cat; exit 3", check=False, input="fed")
     assert (done.returncode, done.stdout) == (3, "fed")
-    assert docker("top", "c1").stdout.splitlines()[1].endswith("sleep 60")
-    docker("stop", "-t", "0", "c1")
-    assert docker("wait", "c1").stdout == "137\n"
-    shown = json.loads(docker("inspect", "c1").stdout)[0]
+    assert docker("top", "one-c").stdout.splitlines()[1].endswith("sleep 60")
+    docker("stop", "-t", "0", "one-c")
+    assert docker("wait", "one-c").stdout == "137\n"
+    shown = json.loads(docker("inspect", "one-c").stdout)[0]
     assert (shown["State"]["Status"], shown["State"]["ExitCode"]) == ("exited", 137)
-    assert docker("rm", "c1").stdout == "c1\n"
-    assert docker("inspect", "c1", check=False).returncode == 1
+    assert docker("rm", "one-c").stdout == "one-c\n"
+    assert docker("inspect", "one-c", check=False).returncode == 1
 
 
 def test_limits_are_shown_and_hold(docker: Docker, image: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import socket
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +15,11 @@ from tests.e2e.transcript import box
 from tests.e2e.transcript.serve import images
 from tests.harness import Daemon
 
-pytestmark = pytest.mark.skipif(not box.BUSYBOX.exists(), reason="needs busybox-static")
+pytestmark = [
+    pytest.mark.skipif(not box.BUSYBOX.exists(), reason="needs busybox-static"),
+    # docker-py never closes the connection of an exec or attach (its own pool forgets it).
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +29,9 @@ def client(daemon: Daemon) -> Iterator[Any]:
         yield one
     finally:
         one.close()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,9 @@ from corten.dockerapi.containers import size
 from corten.dockerapi.requests import ExecBody, ExecStartBody
 from corten.dockerapi.streaming import content_type, detach_scanner, open_stream, say
 from corten.engine.types import Exec
-from corten.errors import CortenError, InvalidArgument
+from corten.errors import CortenError, FailedPrecondition, InvalidArgument
 
 _EXIT_SECONDS = 2.0
-_BEFORE_STREAM = ("not_found", "failed_precondition", "unimplemented")
 
 
 async def create_exec(call: Call) -> web.Response:
@@ -39,24 +38,39 @@ async def start_exec(call: Call) -> web.StreamResponse:
         return empty(200)
     if console and not body.tty:
         raise InvalidArgument("ConsoleSize is only for an exec with a terminal (Tty)")
-    scanner = detach_scanner(record.config.detach_keys, tty=record.config.tty)
-    kind = content_type(call, tty=record.config.tty)
-    try:
-        connected = await call.engine.start_exec(TENANT, record.id, stream=True)
-    except CortenError as error:
-        if error.code in _BEFORE_STREAM:
-            raise
-        return await say(call, kind, error, tty=record.config.tty)
-    assert connected is not None
-    async with pump.adopted(connected) as monitor, open_stream(call, kind) as client:
-        if console:
-            with contextlib.suppress(CortenError):  # it may have ended already
-                await call.engine.resize_exec(TENANT, record.id, *console)
-        stdin = record.config.attach_stdin
-        detached = await pump.run(client, monitor, stdin=stdin, detach=scanner)
-        if not detached and not client.writer.is_closing():
-            await _ended(call, record.id)
+    _check_startable(call, record)
+    await _stream(call, record, console)
     return TakenOver()
+
+
+def _check_startable(call: Call, record: Exec) -> None:
+    if record.started:
+        raise FailedPrecondition(f"Error: Exec command {record.id} has been started already")
+    status = call.engine.get_container(TENANT, record.container_id).state.status
+    if status != "running":
+        raise FailedPrecondition(f"container {record.container_id} is {status}, not running")
+
+
+async def _stream(call: Call, record: Exec, console: tuple[int, int] | None) -> None:
+    """The head first, then the program, as dockerd does it: clients that read the head through
+    a buffer (docker-py) lose output that comes with it. So an error is said in the stream;
+    the command line then asks for the exit code (126, 127)."""
+    config = record.config
+    scanner = detach_scanner(config.detach_keys, tty=config.tty)
+    async with open_stream(call, content_type(call, tty=config.tty)) as client:
+        try:
+            connected = await call.engine.start_exec(TENANT, record.id, stream=True)
+        except CortenError as error:
+            await say(client, error, tty=config.tty)
+            return
+        assert connected is not None
+        async with pump.adopted(connected) as monitor:
+            if console:
+                with contextlib.suppress(CortenError):  # it may have ended already
+                    await call.engine.resize_exec(TENANT, record.id, *console)
+            detached = await pump.run(client, monitor, stdin=config.attach_stdin, detach=scanner)
+            if not detached and not client.writer.is_closing():
+                await _ended(call, record.id)
 
 
 async def _ended(call: Call, exec_id: str) -> None:

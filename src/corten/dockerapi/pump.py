@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import select
 import socket
+import termios
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 from corten.dockerapi.connection import BUFFER
 from corten.dockerapi.detach import Scanner
+
+_HEAD_SECONDS = 0.5
 
 
 class Stream(NamedTuple):
@@ -47,6 +51,7 @@ async def run(client: Stream, monitor: Stream, *, stdin: bool, detach: Scanner) 
     Returns:
         whether the user detached.
     """
+    await head_taken(client)
     typing = asyncio.create_task(_input(client, monitor, stdin=stdin, detach=detach))
     showing = asyncio.create_task(_output(monitor, client))
     try:
@@ -56,6 +61,18 @@ async def run(client: Stream, monitor: Stream, *, stdin: bool, detach: Scanner) 
         for task in (typing, showing):
             task.cancel()
         await asyncio.gather(typing, showing, return_exceptions=True)
+
+
+async def head_taken(client: Stream) -> None:
+    """Wait a little until the client has read what was sent (unix(7), SIOCOUTQ): docker-py reads
+    the head through a buffer and the stream past it, and loses what came together with it."""
+    descriptor = client.writer.get_extra_info("socket").fileno()
+    end = asyncio.get_running_loop().time() + _HEAD_SECONDS
+    while not client.writer.is_closing() and asyncio.get_running_loop().time() < end:
+        unread = fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4))
+        if unread == bytes(4):
+            return
+        await asyncio.sleep(0.001)
 
 
 def _result(task: asyncio.Task[bool]) -> bool:

@@ -63,14 +63,11 @@ async def open_stream(call: Call, kind: str) -> AsyncIterator[pump.Stream]:
         client.writer.transport.abort()
 
 
-async def say(call: Call, kind: str, error: CortenError, *, tty: bool) -> TakenOver:
-    """Answer a stream's request with a stream that holds the error, as dockerd does: command
-    lines show the text of a stream, of another answer they may show the status alone. After
-    a failed exec they ask for its exit code (126, 127)."""
+async def say(client: pump.Stream, error: CortenError, *, tty: bool) -> None:
+    """An error in a stream whose head is out already."""
     text = errors.message(error).encode() + b"\r\n"
-    async with open_stream(call, kind) as client:
-        client.writer.write(text if tty else frames.frame(frames.STDOUT, text))
-    return TakenOver()
+    await pump.head_taken(client)
+    client.writer.write(text if tty else frames.frame(frames.STDOUT, text))
 
 
 def detach_scanner(text: str, *, tty: bool, what: str = "detach") -> detach.Scanner:
@@ -98,8 +95,10 @@ async def attach(call: Call) -> web.StreamResponse:
     kind = content_type(call, tty=tty)
     try:
         scanner = detach_scanner(call.text("detachKeys"), tty=tty)
-    except InvalidArgument as error:
-        return await say(call, kind, error, tty=tty)
+    except InvalidArgument as error:  # said in the stream, as dockerd does it
+        async with open_stream(call, kind) as client:
+            await say(client, error, tty=tty)
+        return TakenOver()
     stdin = call.flag("stdin") and record.config.open_stdin
     streams = {"stdout": call.flag("stdout"), "stderr": call.flag("stderr")}
     if not call.flag("stream"):
@@ -119,6 +118,7 @@ async def _replay(
     """What was written before, if ``logs`` asks for it."""
     if not call.flag("logs"):
         return
+    await pump.head_taken(client)
     async for line in call.engine.logs(TENANT, record.id, **streams):
         client.writer.write(line.data if record.config.tty else _framed(line, line.data))
         await client.writer.drain()
