@@ -4,7 +4,7 @@ One JSON object a packet over SOCK_SEQPACKET, ``{"kind": …}``, descriptors bes
 The kinds and who sends them:
 
 =========== ======= ============================================================
-``mapped``  parent  the user namespace has its id maps
+``mapped``  parent  init cloned by a helper is known, its user namespace has its id maps
 ``child``   helper  ``pid`` of init (as the helper's PID namespace counts), its pidfd beside
 ``hooks``   init    mounts are done: run the hooks of the runtime namespace, answer ``go``
 ``go``      parent  go on

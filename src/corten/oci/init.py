@@ -71,17 +71,17 @@ class Wiring:
         self.listen = -1
 
 
-def run_init(plan: Plan, wiring: Wiring, context: Context, *, mapped: bool) -> NoReturn:
+def run_init(plan: Plan, wiring: Wiring, context: Context, *, awaited: bool) -> NoReturn:
     """Be the container's init; ends in the program or in an error on the channel.
 
     Arguments:
         context: new, or with what a helper did with the host's rights.
-        mapped: we are in a user namespace that gets its id maps from the parent.
+        awaited: the parent says when it knows us and has mapped the ids of a new user namespace.
     """
     channel = wiring.channel
     try:
         init = _Init(plan, wiring, context)
-        init.isolate(mapped=mapped)
+        init.isolate(awaited=awaited)
         init.build()
         channel = init.finish()
     except CortenError as error:
@@ -139,10 +139,10 @@ class _Init:
 
     # --- namespaces -------------------------------------------------------------------
 
-    def isolate(self, *, mapped: bool) -> None:
+    def isolate(self, *, awaited: bool) -> None:
         """Be alone: session, namespaces, keyring."""
         plan, linux = self.plan, self.plan.config.linux
-        if mapped:
+        if awaited:
             self._await_maps()
         attempt("start session", posix.setsid)
         if linux.namespace("user") is not None:

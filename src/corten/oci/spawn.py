@@ -58,7 +58,8 @@ def spawn(plan: Plan, wiring: Wiring, *, cgroup_fd: int = -1) -> tuple[int, int]
         posix.close(pidfd)
     if linux.namespace("user") is not None and "user" not in wiring.join:
         attempt("map ids", _map_ids, init[0], linux)
-        wiring.ours.send("mapped")
+    # init waits for it, so that nothing it says comes before the helper has said who it is
+    wiring.ours.send("mapped")
     return init
 
 
@@ -100,7 +101,7 @@ def _be_init(plan: Plan, wiring: Wiring) -> NoReturn:
     except OSError as error:
         wiring.channel.send_error(failed("init", error))
         posix._exit(1)
-    run_init(plan, wiring, context, mapped=False)
+    run_init(plan, wiring, context, awaited=False)
 
 
 def _enter_mounts(plan: Plan, wiring: Wiring) -> None:
@@ -144,7 +145,7 @@ def _be_helper(plan: Plan, wiring: Wiring, flags: int) -> NoReturn:
         channel.send_error(Internal(f"{type(error).__name__}: {error}", step="helper"))
     if pid:
         posix._exit(0)
-    run_init(plan, wiring, context, mapped=bool(flags & namespaces.CLONE_NEWUSER))
+    run_init(plan, wiring, context, awaited=True)
 
 
 def _make_time(offsets: tuple[TimeOffset, ...]) -> None:
