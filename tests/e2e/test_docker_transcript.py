@@ -19,6 +19,7 @@ from tests.e2e.transcript.serve import images
 from tests.e2e.transcript.steps import Case, Record, Run, Until
 from tests.harness import Daemon
 
+CLIS = {"20.10": dockerd.CLI, "28.2": "/usr/local/bin/docker"}
 RECORDED: dict[str, list[Record]] = json.loads(RECORDING.read_text())
 
 pytestmark = pytest.mark.skipif(
@@ -28,16 +29,20 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def corten(daemon: Daemon) -> Iterator[Player]:
-    with images() as names:
-        for name in names.values():
+def names(daemon: Daemon) -> Iterator[dict[str, str]]:
+    with images() as served:
+        for name in served.values():
             daemon.docker("pull", "-q", name, cli=dockerd.CLI)
-        yield Player(daemon.docker_host, dockerd.CLI, names)
+        yield served
 
 
+@pytest.mark.parametrize("cli", CLIS)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_as_recorded(corten: Player, case: Case) -> None:
-    assert corten.play(case) == expected(case, RECORDED[case.name])
+def test_as_recorded(daemon: Daemon, names: dict[str, str], case: Case, cli: str) -> None:
+    if not shutil.which(CLIS[cli]):
+        pytest.skip(f"docker {cli} is not installed at {CLIS[cli]}")
+    player = Player(daemon.docker_host, CLIS[cli], names)
+    assert player.play(case) == expected(case, RECORDED[case.name])
 
 
 @pytest.mark.soak

@@ -4,23 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from corten.engine.specgen.build import MASKED, READONLY
 from corten.engine.types import Container, ContainerConfig, MountRequest, PortBinding, Security
-
-MASKED = (
-    "/proc/asound",
-    "/proc/acpi",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/sys/firmware",
-    "/sys/devices/virtual/powercap",
-)
-READONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
 def host_config(container: Container) -> dict[str, Any]:
