@@ -46,6 +46,7 @@ def test_as_recorded(daemon: Daemon, names: dict[str, str], case: Case, cli: str
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(600)
 def test_recording_is_still_true() -> None:
     """Debian's dockerd, live, does what was recorded."""
     with dockerd.running() as host:
