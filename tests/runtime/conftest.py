@@ -63,7 +63,8 @@ def new_bundle(runtime: Runtime, base: Path, tmp_path: Path) -> Iterator[Callabl
     yield make
     for bundle in made:
         bundle.delete()
-        eventually(lambda b=bundle: not _cgroups(b.id), what=f"cgroups of {bundle.id}")  # type: ignore[misc]
+        if runtime.own:  # crun 1.8 leaves some
+            eventually(lambda b=bundle: not _cgroups(b.id), what=f"cgroups of {bundle.id}")  # type: ignore[misc]
         shutil.rmtree(bundle.path)
     assert _mounts() - mounts == set()
 
