@@ -68,7 +68,7 @@ def exec_(settings: Settings, argv: list[str]) -> int:
         foreground = Foreground()
     pidfd = record.alive("exec")
     started = container.exec_process(
-        plan_of(settings, record),
+        plan_of(settings, record).process,
         process,
         pid=record.pid,
         pidfd=pidfd,

@@ -322,7 +322,7 @@ def _adopt(fd: int) -> Channel:
 
 
 def exec_process(
-    plan: Plan | None,
+    plan: ProcessPlan | None,
     process: dict[str, Any],
     *,
     pid: int,
@@ -337,8 +337,8 @@ def exec_process(
     when the program was executed.
 
     Arguments:
-        plan: the container's, for its seccomp filter, and its capabilities where the process
-            names none; None: without either.
+        plan: the one of the container's init, for its seccomp filter, and its capabilities
+            where the process names none; None: without either.
         process: a ``process`` object of the specification.
         pid: init's process id.
         pidfd: init's, so that a reused number is never joined; -1: opened here.
@@ -372,14 +372,14 @@ def exec_process(
                 posix.close(fd)
 
 
-def _compile_exec(plan: Plan | None, process: dict[str, Any]) -> ProcessPlan:
+def _compile_exec(plan: ProcessPlan | None, process: dict[str, Any]) -> ProcessPlan:
     parsed = parse_process(process)
     if plan is None:
         return compile_process(parsed, None, DEFAULT_DIRECTORY)
     if parsed.capabilities is None:
-        parsed = replace(parsed, capabilities=plan.process.process.capabilities)
+        parsed = replace(parsed, capabilities=plan.process.capabilities)
     compiled = compile_process(parsed, None, DEFAULT_DIRECTORY)
-    return replace(compiled, seccomp=plan.process.seccomp)
+    return replace(compiled, seccomp=plan.seccomp)
 
 
 def _target(pid: int, pidfd: int) -> Target:
