@@ -1,6 +1,6 @@
-"""The launcher's program: ``python3 -IS …/corten/launch/__main__.py fd=3 state=DIR``.
+"""The launcher's program: ``python3 -OOIS …/corten/launch/__main__.py fd=3 state=DIR``.
 
-With ``-IS`` nothing but the standard library is on the path: the directory that this
+With ``-IS`` of it nothing but the standard library is on the path: the directory that this
 package lies in is put in front.
 """
 

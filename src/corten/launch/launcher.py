@@ -27,7 +27,7 @@ from corten.errors import (
 )
 from corten.kernel.creds import set_child_subreaper, set_dumpable, set_name
 from corten.kernel.process import clone3, start_time
-from corten.launch import config, container, messages, placement, pod, protection, wire
+from corten.launch import config, container, messages, placement, pod, pools, protection, wire
 from corten.launch.forked import ignore_signals
 from corten.launch.messages import Create, CreatePod, read
 from corten.launch.netns import NetworkNamespaces
@@ -286,4 +286,5 @@ def warm_up(state_dir: str) -> None:
     sys.path_importer_cache.clear()
     gc.disable()
     gc.collect()
+    pools.use_up()
     gc.freeze()

@@ -17,6 +17,8 @@ from corten.kernel.files import OVERLAYFS_SUPER_MAGIC, statfs_type
 from corten.kernel.namespaces import CLONE_NEWNS, unshare
 from corten.kernel.process import execve
 
+# Without docstrings, which lie between what monitors write to: each owns less by 0.1 MB.
+FLAGS = "-OOIS"
 HOST_NS = "host="  # argument of the second start: descriptor of the host's mount namespace
 
 
@@ -46,7 +48,7 @@ def execute_again(host: int) -> None:
     ``argv[0]`` of the interpreter is resolved: the file is opened on the overlay.
     """
     python = os.path.realpath(sys.executable)
-    argv = [sys.executable, "-IS", *sys.argv, f"{HOST_NS}{host}"]
+    argv = [sys.executable, FLAGS, *sys.argv, f"{HOST_NS}{host}"]
     execve(python, [os.fsencode(a) for a in argv], [b"PATH=/usr/sbin:/usr/bin:/sbin:/bin"])
 
 

@@ -7,6 +7,7 @@ import sys
 
 from corten.kernel.sockets import seqpacket_pair
 from corten.launch.client import LauncherConnection
+from corten.launch.protection import FLAGS
 
 CONTROL_FD = 3  # where the launcher finds its socket
 
@@ -47,7 +48,7 @@ def spawn_launcher(
     """
     python = python or default_python()
     program = program or os.path.join(os.path.dirname(__file__), "__main__.py")
-    argv = [python, "-IS", program, f"fd={CONTROL_FD}", f"state={state_dir}"]
+    argv = [python, FLAGS, program, f"fd={CONTROL_FD}", f"state={state_dir}"]
     if cgroup:
         argv.append(f"cgroup={cgroup}")
     if not protect:
