@@ -20,9 +20,7 @@ else:
 
 
 class _StructType(type):
-    def __new__(
-        mcs, name: str, bases: tuple[type, ...], body: dict[str, Any]
-    ) -> _StructType:
+    def __new__(mcs, name: str, bases: tuple[type, ...], body: dict[str, Any]) -> _StructType:
         fields: tuple[str, ...] = ()
         defaults: dict[str, Any] = {}
         for base in bases:
