@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,10 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # As from a terminal, also where a shell started the suite as a background job: what the
+    # tests start would inherit that SIGINT and SIGQUIT are ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     config.addinivalue_line("markers", "soak: long; run by `make soak`, never in CI")
     config.addinivalue_line("markers", "peers: runs Debian's dockerd, containerd, runc or podman")
 

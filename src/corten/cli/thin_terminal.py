@@ -33,6 +33,10 @@ _NEVER_FORWARDED = (
     _signal.SIGSEGV, _signal.SIGBUS, _signal.SIGFPE, _signal.SIGILL, _signal.SIGTRAP,
     _signal.SIGABRT, _signal.SIGSYS,
 )  # fmt: skip
+# A shell without job control starts its background jobs with these two ignored, against the
+# keys. Somebody who sends one to us means the container, so they are forwarded even then, as
+# Docker does. (SIGHUP is not: nohup means it.)
+_KEYS = (_signal.SIGINT, _signal.SIGQUIT)
 
 
 class Terminal:
@@ -56,6 +60,7 @@ class Terminal:
         self._reads_tty = self._stdin and posix.isatty(0)
         self._pending = b""
         self._open = True
+        self._ignored: list[int] = []  # to be ignored again afterwards
         self._write: Callable[[bytes], None]
         if self._tty:
             self._write = lambda data: _write_all(1, data)
@@ -75,6 +80,8 @@ class Terminal:
             if self._mode is not None:
                 self._mode.restore()
             self._stream.close()
+            for number in self._ignored:
+                _signal.signal(number, _signal.SIG_IGN)
 
     # the loop --------------------------------------------------------------------------
     def _loop(self) -> int | None:
@@ -189,6 +196,9 @@ class Terminal:
             handled = (*_JOB_CONTROL, *_NEVER_FORWARDED)
             usual = [n for n in range(1, 32) if n not in handled]
             handle(tuple(usual), self._on_forward)
+            self._ignored = [n for n in _KEYS if _signal.getsignal(n) == _signal.SIG_IGN]
+            for number in self._ignored:
+                _signal.signal(number, self._on_forward)
 
     def _on_forward(self, number: int, _frame: object) -> None:
         self._client.send(wire.SIGNAL, bytes((number,)))

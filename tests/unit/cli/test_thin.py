@@ -80,6 +80,19 @@ def test_an_ignored_signal_stays_ignored(corten: Corten) -> None:
         assert process.wait(20) == signal.SIGTERM
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+def test_what_a_background_job_ignores_is_forwarded(corten: Corten, number: signal.Signals) -> None:
+    """``sh -c 'corten run … &'`` starts it with both ignored; docker forwards them."""
+    with corten.popen(
+        "run", "img", "hold", stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_IGN),
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"holding\n"
+        process.send_signal(number)
+        assert process.wait(20) == number
+
+
 def test_without_sig_proxy_a_signal_ends_the_client(corten: Corten) -> None:
     with corten.popen("run", "--sig-proxy=false", "img", "hold", stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
