@@ -68,8 +68,9 @@ class Player:
         return records
 
     def clean(self) -> None:
-        """Remove every container named ``t-…``."""
-        listed = self._docker("ps", "-aq", "--filter", "name=^/t-")
+        """Remove every container, also one without a name that a failed case left: the daemon
+        is the suite's own, and later cases list what there is."""
+        listed = self._docker("ps", "-aq")
         if listed.split():
             self._docker("rm", "-f", *listed.split())
 
