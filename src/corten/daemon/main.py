@@ -30,7 +30,7 @@ def main() -> None:
     """Run until SIGTERM or SIGINT; exit status 1 if it can't start, and why on stderr."""
     options = _arguments(sys.argv[1:])
     try:
-        status = _serve(options)
+        status = _shut_down(options) if options.shutdown else _serve(options)
     except CortenError as error:
         hint = f"\n  {error.hint}" if error.hint else ""
         sys.stderr.write(f"cortend: {error}{hint}\n")
@@ -46,11 +46,24 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--state", default=places.DEFAULT_STATE, help="sockets and run state")
     parser.add_argument("--config", default=places.DEFAULT_CONFIG, help="config.toml")
     parser.add_argument("--debug", action="store_true", help="log at level debug")
+    parser.add_argument(
+        "--shutdown", action="store_true", help="remove all containers and pods, end the daemon"
+    )
+    parser.add_argument("--purge", action="store_true", help="with --shutdown: all data as well")
     parser.add_argument("--version", action="version", version=f"cortend {corten.__version__}")
     options = parser.parse_args(argv)
+    if options.purge and not options.shutdown:
+        parser.error("--purge goes with --shutdown")
     options.root = os.path.abspath(options.root)
     options.state = os.path.abspath(options.state)
     return options
+
+
+def _shut_down(options: argparse.Namespace) -> int:
+    from corten.daemon.shutdown import shut_down
+
+    shut_down(root=options.root, state=options.state, config=options.config, purge=options.purge)
+    return 0
 
 
 def _serve(options: argparse.Namespace) -> int:
