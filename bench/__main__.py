@@ -6,6 +6,7 @@ import argparse
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def main() -> int:
     subprocess.run(
         [
             "/usr/bin/python3", "tools/install.py", "--bindir", ".dev/bin", "develop",
-            "--lib", "src",
+            "--lib", "src", sysconfig.get_path("purelib"),
         ],
         cwd=repository,
         check=True,

@@ -45,7 +45,7 @@ PROGRAMS = {
 
 STUB = """#!{python} {flags}
 import sys
-sys.path.insert(0, {lib!r})
+sys.path[:0] = {lib!r}
 from {module} import {function}
 sys.exit({function}())
 """
@@ -156,18 +156,19 @@ def pip_target(target: Path, lock: Path) -> None:
         raise SystemExit("corten: the dependencies could not be installed; is PyPI reachable?")
 
 
-def write_program(path: Path, name: str, lib: Path) -> None:
+def write_program(path: Path, name: str, libs: tuple[Path, ...]) -> None:
     flags, module, function = PROGRAMS[name]
+    lib = [str(directory) for directory in libs]
     path.write_text(
-        STUB.format(python=PYTHON, flags=flags, lib=str(lib), module=module, function=function)
+        STUB.format(python=PYTHON, flags=flags, lib=lib, module=module, function=function)
     )
     path.chmod(0o755)
 
 
-def write_programs(directory: Path, lib: Path) -> None:
+def write_programs(directory: Path, *libs: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     for name in PROGRAMS:
-        write_program(directory / name, name, lib)
+        write_program(directory / name, name, libs)
 
 
 def build_tree(prefix: Path, *, reuse: Path | None = None) -> Path:
@@ -187,7 +188,10 @@ def build_tree(prefix: Path, *, reuse: Path | None = None) -> Path:
         shutil.copytree(
             SOURCE / "src/corten", lib / "corten", ignore=shutil.ignore_patterns("__pycache__")
         )
-        compile_tree(lib, final / "lib")
+        if reuse is None:
+            compile_tree(lib, final / "lib")
+        # The launcher runs without docstrings and asserts (-OO), hence the second time.
+        compile_tree(lib, final / "lib", "corten", optimize=[0, 2])
         write_programs(staging / "bin", final / "lib")
         share = staging / "share"
         shutil.copytree(SOURCE / "packaging", share)
@@ -202,12 +206,13 @@ def build_tree(prefix: Path, *, reuse: Path | None = None) -> Path:
     return final
 
 
-def compile_tree(lib: Path, final: Path) -> None:
-    """Byte code beside every source: a start from source would cost 5 ms. Twice, because the
-    launcher runs without docstrings."""
+def compile_tree(
+    lib: Path, final: Path, package: str = "", optimize: list[int] | None = None
+) -> None:
+    """Byte code beside every source below ``lib/package``: a start from source costs 5 ms."""
     compileall.compile_dir(
-        str(lib), quiet=2, workers=0, stripdir=str(lib), prependdir=str(final),
-        invalidation_mode=None, optimize=[0, 2],
+        str(lib / package), quiet=2, workers=0, stripdir=str(lib), prependdir=str(final),
+        optimize=optimize or [0],
     )  # fmt: skip
 
 
@@ -367,9 +372,7 @@ def need_root() -> None:
 def develop(args: argparse.Namespace) -> None:
     """``.dev/bin``: the programs, run from the working tree with the virtual environment's
     dependencies; what the tests and benchmarks use."""
-    lib = Path(args.lib).resolve()
-    lib.mkdir(parents=True, exist_ok=True)
-    write_programs(Path(args.bindir), lib)
+    write_programs(Path(args.bindir), *[Path(lib).resolve() for lib in args.lib])
 
 
 def packages(args: argparse.Namespace) -> None:
@@ -399,7 +402,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("names", nargs="+")
     sub.set_defaults(function=packages)
     sub = commands.add_parser("develop")
-    sub.add_argument("--lib", required=True)
+    sub.add_argument("--lib", nargs="+", required=True)
     sub.set_defaults(function=develop)
     return top
 

@@ -24,7 +24,10 @@ REPORTS = REPOSITORY / "build/reports"
 
 
 def pytest(name: str, *args: str) -> list[str]:
-    return [PYTHON, "-m", "pytest", "-q", f"--junitxml={REPORTS}/{name}.xml", *args]
+    return [
+        PYTHON, "-m", "pytest", "-q", f"--junitxml={REPORTS}/{name}.xml",
+        f"--basetemp=/tmp/corten-lane-{name}", *args,
+    ]  # fmt: skip
 
 
 def suites() -> list[str]:
