@@ -191,7 +191,7 @@ def build_tree(prefix: Path, *, reuse: Path | None = None) -> Path:
         if reuse is None:
             compile_tree(lib, final / "lib")
         # The launcher runs without docstrings and asserts (-OO), hence the second time.
-        compile_tree(lib, final / "lib", "corten", optimize=[0, 2])
+        compile_tree(lib, final / "lib", "corten", optimize=(0, 2))
         write_programs(staging / "bin", final / "lib")
         share = staging / "share"
         shutil.copytree(SOURCE / "packaging", share)
@@ -207,13 +207,14 @@ def build_tree(prefix: Path, *, reuse: Path | None = None) -> Path:
 
 
 def compile_tree(
-    lib: Path, final: Path, package: str = "", optimize: list[int] | None = None
+    lib: Path, final: Path, package: str = "", optimize: tuple[int, ...] = (0,)
 ) -> None:
     """Byte code beside every source below ``lib/package``: a start from source costs 5 ms."""
-    compileall.compile_dir(
-        str(lib / package), quiet=2, workers=0, stripdir=str(lib), prependdir=str(final),
-        optimize=optimize or [0],
-    )  # fmt: skip
+    for level in optimize:
+        compileall.compile_dir(
+            str(lib / package), quiet=2, workers=0, stripdir=str(lib), prependdir=str(final),
+            optimize=level,
+        )  # fmt: skip
 
 
 def switch(prefix: Path, final: Path) -> None:
