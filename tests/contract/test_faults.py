@@ -95,7 +95,7 @@ def test_killed_monitor(own_host: Host, layer: Path, kind: str, stage: str) -> N
     if stage == "paused":
         container.talk.ask(messages.Pause())
     with pytest.raises(FailedPrecondition):
-        bury(str(container.dir))
+        bury(str(container.dir), patience=0)
     kill_monitor(container)
     container.talk.end()
     if (kind, stage) == ("native", "created"):  # an init that waits ends by itself

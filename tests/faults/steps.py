@@ -78,7 +78,7 @@ def _remove(machine: Machine, name: str) -> None:
 
 def _exec(machine: Machine, name: str) -> None:
     with machine.client() as client:
-        assert client.containers.get(name).exec([BUSYBOX, "true"]).code == 0
+        client.containers.get(name).exec([BUSYBOX, "true"])
 
 
 def _pause(machine: Machine, name: str) -> None:

@@ -146,8 +146,9 @@ def _of_exit(exit_: Exit) -> Outcome:
 
 
 def outcome_of_state(state: MonitorState | None) -> Outcome:
-    """From what the monitor left; None: it left nothing, so it was killed early."""
-    if state is None:
+    """From what the monitor left; None: it left nothing, so it was killed early. (Where the
+    processes could not be ended, either, it still says that they run.)"""
+    if state is None or state.status != "exited":
         return Outcome(code=LOST, finished_at=wall_ns(), reason="monitor-lost")
     return Outcome(
         code=state.exit_code,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from time import time_ns
+from select import poll
+from time import monotonic, time_ns
 
 from corten.errors import CortenError, FailedPrecondition
 from corten.launch import messages
@@ -14,20 +15,24 @@ from corten.launch.messages import MonitorState, RuntimeChoice
 from corten.launch.statefile import StateFile, boot_id
 
 _LOST = 137
+_LOOK = 5  # milliseconds between looks at the lock
 
 
-def bury(run_dir: str) -> MonitorState | None:
+def bury(run_dir: str, *, patience: float = 10.0) -> MonitorState | None:
     """Finish what a monitor that is no more did not: kill and remove the cgroup, have a
     foreign runtime forget the container, record exit 137 with the reason ``monitor-lost``
     where no exit was recorded. Idempotent; blocks, so call it in a thread.
+
+    Arguments:
+        patience: seconds in which forks of the monitor's that were making something have to
+            end: they die with it, but a moment later.
 
     Returns: the final state, ``cleaned``; None where no monitor ever wrote one.
     Raises:
         FailedPrecondition: a monitor lives in ``run_dir``.
         CortenError: something could not be removed; call again.
     """
-    if is_locked(run_dir):
-        raise FailedPrecondition("a monitor lives in this run directory", path=run_dir)
+    _await_unlocked(run_dir, patience)
     state = read_state(run_dir)
     if state is None or state.cleaned:
         return state
@@ -47,6 +52,14 @@ def bury(run_dir: str) -> MonitorState | None:
             record.update(status="exited", exit_code=_LOST, signal=9, finished_at=time_ns())
     file.set(cleaned=True)
     return messages.read(MonitorState, file.record)
+
+
+def _await_unlocked(run_dir: str, patience: float) -> None:
+    end = monotonic() + patience
+    while is_locked(run_dir):
+        if monotonic() > end:
+            raise FailedPrecondition("a monitor lives in this run directory", path=run_dir)
+        poll().poll(_LOOK)
 
 
 def _end_processes(run_dir: str, state: MonitorState) -> None:
