@@ -143,6 +143,7 @@ class Attached:
         self._done = b""
         self._asked_again = False
         self._away_since = 0.0
+        self._signals: list[int] = []  # not passed on yet: the daemon is away
 
     def follow(self) -> int | None:
         """The exit code; None: the user detached.
@@ -208,11 +209,19 @@ class Attached:
         elif kind == wire.SIGNAL:
             if not self._stream.proxy:
                 raise Interrupted(payload[0])
-            self._ask(lambda c: self._target.signal(c, payload[0]))
+            self._signals.append(payload[0])
+            self._pass_on()
         elif kind == wire.RESIZE and self._stream.tty:
             rows = int.from_bytes(payload[:2], "big")
             cols = int.from_bytes(payload[2:4], "big")
             self._ask(lambda c: self._target.resize(c, rows, cols))
+
+    def _pass_on(self) -> None:
+        """The user's signals, in order; one whose answer the daemon's death took is sent again."""
+        while self._signals and self._connection is not None:
+            self._ask(lambda c: self._target.signal(c, self._signals[0]))
+            if self._connection is not None:
+                del self._signals[0]
 
     def _ask(self, request: Callable[[Connection], None]) -> None:
         """Something that may come too late: the process has just ended."""
@@ -239,6 +248,7 @@ class Attached:
         try:
             self._connection = self._session.reconnect()
             self._number = self._target.wait_again(self._connection)
+            self._pass_on()
         except Unavailable:
             self._connection = None
             if self._done and time.monotonic() - self._away_since > _PATIENCE:

@@ -50,13 +50,17 @@ class Console:
         fcntl.fcntl(self._sock, fcntl.F_SETFL, flags | os.O_ASYNC)
         self._on_message(signal.SIGIO, None)  # what came before the handler was there
 
+    def hold(self) -> None:
+        """From now on signals of the user's wait for whoever reads :meth:`messages`."""
+        signal.signal(signal.SIGIO, signal.SIG_IGN)
+
     def fileno(self) -> int:
         """For ``poll`` while a stream is attached."""
         return self._sock.fileno()
 
     def attach(self, fd: int, *, tty: bool, stdin: bool, proxy: bool, keys: bytes) -> None:
         """Hand a stream to the client, which copies until it ends; closes ``fd`` here."""
-        signal.signal(signal.SIGIO, signal.SIG_IGN)
+        self.hold()
         self._attached = True
         flags = wire.TTY * tty | wire.STDIN * stdin | wire.PROXY * proxy
         data = wire.message(wire.ATTACH, bytes((flags,)) + keys)

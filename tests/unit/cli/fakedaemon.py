@@ -6,9 +6,11 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
+from typing import Any
 
 from corten.api import server as server_module
 from corten.api.server import serve
+from corten.engine.types import Container, ContainerConfig
 from tests.unit.api.fake_engine import FakeEngine, Program, Running
 
 
@@ -44,6 +46,20 @@ async def hold(running: Running) -> int:
     return int(await running.signals.get())
 
 
+class Engine(FakeEngine):
+    """``late DIR`` is not created before ``DIR/go`` exists; ``DIR/begun`` tells of the request."""
+
+    async def create_container(
+        self, tenant: Any, config: ContainerConfig, **more: Any
+    ) -> Container:
+        if config.cmd and config.cmd[0] == "late":
+            directory = Path(config.cmd[1])
+            (directory / "begun").touch()
+            while not (directory / "go").exists():  # noqa: ASYNC110 it is another process's
+                await asyncio.sleep(0.01)
+        return await super().create_container(tenant, config, **more)
+
+
 async def both(running: Running) -> int:
     await running.out(b"to out\n")
     await running.out(b"to err\n", 2)
@@ -62,7 +78,7 @@ async def seven(_running: Running) -> int:
 
 async def main(state: Path) -> None:
     programs: dict[str, Program] = {f.__name__: f for f in (cat, term, hold, both, big, seven)}
-    engine = FakeEngine(programs)
+    engine = Engine({**programs, "late": hold})
     server_module.may_connect = lambda *_: True  # whoever the tests run as
     server = await serve(engine, state / "corten.sock")  # type: ignore[arg-type]  # a part of it
     (state / "corten.sock").chmod(0o666)

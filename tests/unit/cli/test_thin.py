@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli_driver import Corten
+from tests.support import eventually
 
 
 def test_exit_code_is_the_containers(corten: Corten) -> None:
@@ -78,6 +79,16 @@ def test_an_ignored_signal_stays_ignored(corten: Corten) -> None:
         process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == signal.SIGTERM
+
+
+def test_a_signal_before_there_is_a_container_is_kept_for_it(
+    corten: Corten, tmp_path: Path
+) -> None:
+    with corten.popen("run", "img", "late", str(tmp_path), stdout=subprocess.PIPE) as process:
+        eventually((tmp_path / "begun").exists)
+        process.send_signal(signal.SIGINT)
+        (tmp_path / "go").touch()
+        assert process.wait(20) == signal.SIGINT
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])

@@ -107,6 +107,8 @@ def _run_attached(
     begun: float,
 ) -> int:  # fmt: skip
     connection = session.connection
+    # A signal from here on is meant for a container that we could not name yet.
+    session.console.hold()
     number = connection.begin(
         "run", tenant=session.tenant, config=config, name=o["name"], attach=True,
         wait="removed" if o["rm"] else "next-exit",
@@ -199,6 +201,7 @@ def _start_attached(
         raise FailedPrecondition(f"container {ref} runs already", hint=f"corten attach {ref}")
     config = container.attrs["config"]
     removed = bool(config.get("auto_remove"))
+    session.console.hold()  # as with run
     number = session.connection.begin(
         "start", tenant=session.tenant, ref=container.id, attach=True, stdin=interactive,
         wait="removed" if removed else "next-exit",
