@@ -22,8 +22,19 @@ class Cri:
     """Every method of the standard as an attribute: ``cri.Version(pb.VersionRequest())``."""
 
     def __init__(self, path: Path) -> None:
-        self._channel = grpc.insecure_channel(f"unix:{path}")
+        self._target = f"unix:{path}"
+        self._channel = self._connect()
         self._services = pb.DESCRIPTOR.services_by_name.values()
+
+    def _connect(self) -> grpc.Channel:
+        # With the usual pool, channels share connections, and how long to stay away after
+        # a failure.
+        return grpc.insecure_channel(self._target, [("grpc.use_local_subchannel_pool", 1)])
+
+    def reconnect(self) -> None:
+        """To a daemon that was started anew: the old channel may go on failing for a second."""
+        self._channel.close()
+        self._channel = self._connect()
 
     def __enter__(self) -> Cri:
         return self

@@ -19,7 +19,7 @@ from tests.support import eventually
 _ROUNDS = 3
 
 
-def interrupted(server: CriDaemon, action: Callable[[], Any], delay: float) -> None:
+def interrupted(cri: Cri, server: CriDaemon, action: Callable[[], Any], delay: float) -> None:
     """Kill the daemon ``delay`` seconds into an action, then start it again."""
 
     def attempt() -> None:
@@ -34,6 +34,7 @@ def interrupted(server: CriDaemon, action: Callable[[], Any], delay: float) -> N
     server.kill()
     thread.join()
     server.start()
+    cri.reconnect()
 
 
 @pytest.mark.parametrize("number", range(_ROUNDS))
@@ -41,7 +42,7 @@ def test_a_pod_that_was_being_made(cri: Cri, cri_daemon: CriDaemon, seed: int, n
     metadata = pb.PodSandboxMetadata(name="web", namespace="test", uid=f"kill-{number}")
     request = pb.RunPodSandboxRequest(config=pb.PodSandboxConfig(metadata=metadata))
     delay = random.Random(seed * 100 + number).uniform(0, 0.09)
-    interrupted(cri_daemon, lambda: cri.RunPodSandbox(request), delay)
+    interrupted(cri, cri_daemon, lambda: cri.RunPodSandbox(request), delay)
     made = cri.RunPodSandbox(request)
     pod = Pod(cri, made.pod_sandbox_id, request.config)
     assert pod.status().state == pb.SANDBOX_READY
@@ -58,7 +59,7 @@ def test_a_container_that_was_being_started(
     one = pod.create("one", "/bin/busybox", "sleep", "1000")
     delay = random.Random(seed * 200 + number).uniform(0, 0.04)
     start = pb.StartContainerRequest(container_id=one)
-    interrupted(cri_daemon, lambda: cri.StartContainer(start), delay)
+    interrupted(cri, cri_daemon, lambda: cri.StartContainer(start), delay)
     assert cri.status(other).state == pb.CONTAINER_RUNNING
     status = cri.status(one)
     if status.state == pb.CONTAINER_CREATED:
@@ -77,7 +78,7 @@ def test_a_pod_that_was_being_stopped(
     one = pod.sleeper()
     stop = pb.StopPodSandboxRequest(pod_sandbox_id=pod.id)
     delay = random.Random(seed * 300 + number).uniform(0, 0.12)
-    interrupted(cri_daemon, lambda: cri.StopPodSandbox(stop), delay)
+    interrupted(cri, cri_daemon, lambda: cri.StopPodSandbox(stop), delay)
     cri.StopPodSandbox(stop)
     assert pod.status().state == pb.SANDBOX_NOTREADY
     assert cri.status(one).state == pb.CONTAINER_EXITED

@@ -140,6 +140,7 @@ def test_a_daemon_that_was_killed_finds_its_pods_again(
     before = pod.status(), cri.status(one)
     cri_daemon.kill()
     cri_daemon.start()
+    cri.reconnect()
     assert (pod.status(), cri.status(one)) == before
     assert pod.ip in cri.output(one, "ip", "-4", "addr", "show", "eth0")
     cri.StopContainer(pb.StopContainerRequest(container_id=one, timeout=10))
