@@ -20,7 +20,6 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     config.addinivalue_line("markers", "soak: long; run by `make soak`, never in CI")
-    config.addinivalue_line("markers", "peers: runs Debian's dockerd, containerd, runc or podman")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
