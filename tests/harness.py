@@ -150,8 +150,10 @@ class Daemon:
             if self.process is not None:
                 if self.process.poll() is not None:
                     self.start()
-                self.remove_all()
-                self.stop()
+                try:
+                    self.remove_all()
+                finally:
+                    self.stop()  # a daemon that outlives its test would disturb the next ones
             eventually(lambda: not self.leaks(), deadline=15, what=f"no leaks: {self.leaks()}")
         except AssertionError as error:
             raise AssertionError(f"{error}; leaks: {self.leaks()}; log: {self.log}") from None

@@ -74,6 +74,8 @@ class Signaller:
         run = self._parts.runs.get(container_id)
         if run is None:
             return
+        # While it starts there may be nobody yet to hear a signal, which would be lost.
+        await settle(self._parts, container_id)
         await self._signal(run, number)
         try:
             async with asyncio.timeout(None if timeout < 0 else timeout):
