@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import pytest
 
 from corten.client.records import Container
-from tests.cri.client import Pod, linux
 from corten.cri.pb import cri_pb2 as pb
 from corten.errors import CortenError
+from tests.cri.client import Pod, linux
 from tests.faults import steps
 from tests.faults.aim import NEVER, shoot
-from tests.faults.machine import BUSYBOX, IMAGE, Machine, attempt
+from tests.faults.machine import Machine, attempt
 from tests.support import eventually
 
 _SAMPLE = 4
@@ -124,16 +124,18 @@ def _pod_ready(machine: Machine, given: Any) -> None:
     """A kubelet's retry: a pod that is not ready is removed first."""
     with machine.cri() as cri:
         for item in cri.ListPodSandbox(pb.ListPodSandboxRequest()).items:
-            pod = Pod(cri, item.id, steps.POD)
-            if attempt(lambda pod=pod: pod.sleeper()) is not None:
-                eventually(
-                    lambda pod=pod: pod.status().state == pb.SANDBOX_NOTREADY, what="not ready"
-                )
+            _ready_or_not(Pod(cri, item.id, steps.POD))
         cri.remove_all()
         made = Pod(cri, eventually(lambda: _attempt_pod(machine), what="a pod"), steps.POD)
         assert cri.output(made.sleeper(), "hostname") == "pod"
         cri.remove_all()
     assert machine.leases() == []
+
+
+def _ready_or_not(pod: Pod) -> None:
+    """One that is shown as ready is."""
+    if attempt(pod.sleeper) is not None:
+        eventually(lambda: pod.status().state == pb.SANDBOX_NOTREADY, what="not ready")
 
 
 def _attempt_pod(machine: Machine) -> str:

@@ -156,6 +156,8 @@ class PodMonitor:
         ready, theirs = os.pipe2(os.O_CLOEXEC)
         pid, pidfd = clone3()
         if pid == 0:
+            # With a reading end of its own it would not notice that we are gone.
+            os.close(ready)
             _reap_for_ever(theirs)
         os.close(theirs)
         self._reaper = LocalProcess(pid, pidfd)
