@@ -40,7 +40,8 @@ try:
     answer["steps"] = [name for name, _ in created.steps]
     if job.get("exec"):
         container.start(created)
-        started = container.exec_process(plan.process, job["exec"], pid=created.pid, pidfd=created.pidfd)
+        target = {"pid": created.pid, "pidfd": created.pidfd}
+        started = container.exec_process(plan.process, job["exec"], **target)
         answer["exec"] = wait_pidfd(started.pidfd)
         container._kill(created.pidfd)
     elif job.get("abort"):
