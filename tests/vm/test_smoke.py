@@ -31,7 +31,7 @@ CHECKS = (
     "stops",
     "nothing-left",
 )
-BOOT_MINUTES = 9
+BOOT_MINUTES = 15
 
 
 def second_disk(directory: Path) -> Path:
