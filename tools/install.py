@@ -195,6 +195,7 @@ def build_tree(prefix: Path, *, reuse: Path | None = None) -> Path:
         write_programs(staging / "bin", final / "lib")
         share = staging / "share"
         shutil.copytree(SOURCE / "packaging", share)
+        readable(staging)
         if final.exists():
             old = prefix / f".old-{version()}-{time.time_ns()}"
             final.rename(old)
@@ -204,6 +205,17 @@ def build_tree(prefix: Path, *, reuse: Path | None = None) -> Path:
         shutil.rmtree(staging, ignore_errors=True)
         raise
     return final
+
+
+def readable(tree: Path) -> None:
+    """Whatever the umask and the modes of the source are: members of the group ``corten`` run
+    these files, so everyone may read them."""
+    for directory, _, names in os.walk(tree):
+        os.chmod(directory, 0o755)
+        for name in names:
+            path = os.path.join(directory, name)
+            if not os.path.islink(path):
+                os.chmod(path, 0o755 if os.stat(path).st_mode & 0o111 else 0o644)
 
 
 def compile_tree(

@@ -53,6 +53,8 @@ def loads(data: str | bytes | bytearray | memoryview, *, what: str = "document")
         raise InvalidArgument(f"{what} is not JSON: no value at character {stop.value}") from None
     except RecursionError:
         raise InvalidArgument(f"{what} is nested too deeply") from None
+    except SystemError:  # what the scanner says where nobody has imported json.decoder
+        raise InvalidArgument(f"{what} is not JSON: it is cut off or malformed") from None
     except (ValueError, ImportError) as error:  # the scanner imports json.decoder to complain
         raise InvalidArgument(f"{what} is not JSON: {error}") from None
     if stripped[end:].strip(_WHITESPACE):
