@@ -339,7 +339,12 @@ def uninstall(args: argparse.Namespace) -> None:
         say("stopping the daemon and its containers")
         if has_systemd():
             run("systemctl", "disable", "--now", "corten.service", quiet=True, check=False)
-        run(str(program), "--shutdown", *(["--purge"] if args.purge else []), check=False)
+        if run(str(program), "--shutdown", *(["--purge"] if args.purge else []), check=False):
+            # Without its files and sockets nobody could stop what still runs.
+            raise SystemExit(
+                "corten: the daemon and its containers could not be stopped, nothing was removed\n"
+                f"Hint: stop them, then repeat; to remove the files regardless: rm {program}"
+            )
     for name in PROGRAMS:
         link = Path(args.bindir) / name
         if link.is_symlink() and str(prefix) in os.readlink(link):
