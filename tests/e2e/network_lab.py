@@ -165,16 +165,16 @@ class NetnsDaemon(Daemon):
 
     def __init__(self, *, config: str = "") -> None:
         super().__init__(config=config)
-        self._holder = subprocess.Popen(
-            ["unshare", "-n", "sh", "-c", "ip link set lo up && echo ready && exec sleep infinity"],
-            stdout=subprocess.PIPE,
-        )
-        assert self._holder.stdout is not None
-        with self._holder.stdout as output:
-            assert output.readline() == b"ready\n"
+        self._holder = _hold_namespace()
 
     def argv(self) -> list[str]:
         return [*self.inside(), *super().argv()]
+
+    def new_network(self) -> None:
+        """The namespace goes with everything in it, as in a reboot; the daemon must be dead."""
+        self._holder.kill()
+        self._holder.wait()
+        self._holder = _hold_namespace()
 
     @property
     def netns(self) -> str:
@@ -198,6 +198,17 @@ class NetnsDaemon(Daemon):
         finally:
             self._holder.kill()
             self._holder.wait()
+
+
+def _hold_namespace() -> subprocess.Popen[bytes]:
+    holder = subprocess.Popen(
+        ["unshare", "-n", "sh", "-c", "ip link set lo up && echo ready && exec sleep infinity"],
+        stdout=subprocess.PIPE,
+    )
+    assert holder.stdout is not None
+    with holder.stdout as output:
+        assert output.readline() == b"ready\n"
+    return holder
 
 
 def echo_server(address: str, port: int, *, greeting: bytes) -> socket.socket:
