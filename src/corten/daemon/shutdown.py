@@ -18,6 +18,7 @@ import time
 from corten.client import Client
 from corten.daemon import places
 from corten.errors import DeadlineExceeded, Unavailable
+from corten.launch import groups
 
 _START = 60.0  # seconds for a daemon to answer
 _END = 60.0  # seconds for it to end
@@ -50,6 +51,9 @@ def shut_down(*, root: str, state: str, config: str, purge: bool) -> None:
     finally:
         os.close(pidfd)
     if purge:
+        # Whatever bears the prefix and was in no record, as after a loss of the state directory.
+        for group in (places.prefix(state), f"{places.prefix(state)}-monitors"):
+            groups.kill_group(f"/{group}")
         _purge(root, state)
 
 

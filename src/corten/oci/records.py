@@ -269,4 +269,6 @@ def all_ids(root: str) -> list[str]:
         names = posix.listdir(root)
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise failed("list containers", error, path=root) from None
     return sorted([name for name in names if not name.startswith(".")])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from corten.engine.types import Namespaces
-from corten.errors import InvalidArgument, NotFound, Unimplemented
+from corten.errors import InvalidArgument, Unimplemented
 
 # Names as in Namespaces; what the specification calls the network's differs from the field.
 _KINDS = ("pid", "ipc", "uts", "network", "cgroup")
@@ -31,7 +31,7 @@ def linux_namespaces(namespaces: Namespaces) -> list[dict[str, Any]]:
     """``linux.namespaces``; those that are joined come as descriptors beside it.
 
     Raises:
-        InvalidArgument: an unknown mode. NotFound: no such network.
+        InvalidArgument: an unknown mode or network.
         Unimplemented: a user namespace.
     """
     if namespaces.user not in ("", "host"):
@@ -43,7 +43,8 @@ def linux_namespaces(namespaces: Namespaces) -> list[dict[str, Any]]:
             continue
         if not _known(kind, mode):
             if kind == "network":
-                raise NotFound(f"network {mode} not found")
+                # no NotFound: docker's client takes that for a missing image, and pulls
+                raise InvalidArgument(f"network {mode} not found")
             raise InvalidArgument(f"invalid {kind} mode: {mode}")
         found.append({"type": kind})
     return found
