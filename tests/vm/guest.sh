@@ -81,7 +81,7 @@ if [ ! -e /var/phase2 ]; then
     check restart-of-the-unit survives_restart
     touch /var/phase2
     sync
-    systemctl reboot --force
+    systemctl reboot --force --force # at once, as a power failure would
     exit 0
 fi
 check exited-after-reboot exited_after_reboot
