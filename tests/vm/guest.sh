@@ -63,7 +63,11 @@ exited_after_reboot() {
 }
 starts_again() { corten start limited && corten exec limited true; }
 stops() { corten stop -t 2 limited && corten rm limited; }
-nothing_left() { ! find /sys/fs/cgroup -type d -name '*corten*' | grep -v -E 'slice|service' | grep -q . ; }
+nothing_left() {
+    local found
+    found=$(find /sys/fs/cgroup/corten -mindepth 1 -type d; grep corten /proc/mounts)
+    [ -z "$found" ] || { echo "$found"; return 1; }
+}
 
 if [ ! -e /var/phase2 ]; then
     echo "SMOKE kernel $(uname -r)"
