@@ -26,7 +26,7 @@ REPORTS = REPOSITORY / "build/reports"
 def pytest(name: str, *args: str) -> list[str]:
     return [
         PYTHON, "-m", "pytest", "-q", f"--junitxml={REPORTS}/{name}.xml",
-        f"--basetemp=/tmp/corten-lane-{name}", *args,
+        f"--basetemp=/tmp/lane-{name}", *args,
     ]  # fmt: skip
 
 

@@ -107,6 +107,7 @@ _NUMBERS = {
     "pivot_root": (155, 41),
     "prctl": (157, 167),
     "prlimit64": (302, 261),
+    "rt_sigaction": (13, 134),
     "sched_setattr": (314, 274),
     "seccomp": (317, 277),
     "set_mempolicy": (238, 237),

@@ -142,6 +142,13 @@ def start_time(pid: int) -> int:
     return int(text[text.rindex(b")") + 2 :].split()[19])
 
 
+def default_signal(number: int) -> None:
+    """Default action for a signal, also for 32 and 33, which the C library keeps for itself and
+    whose ``posix_spawn`` leaves the first of them ignored in the child."""
+    # struct kernel_sigaction: handler, flags, restorer, mask; SIG_DFL is zero
+    call("rt_sigaction", None, number, bytes(32), None, 8)
+
+
 def execveat(dirfd: int, path: Path, argv: list[bytes], env: list[bytes], flags: int = 0) -> None:
     """Replace the program by ``path`` below ``dirfd`` (``""`` and AT_EMPTY_PATH: by it).
 

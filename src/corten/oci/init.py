@@ -14,7 +14,7 @@ from _socket import AF_UNIX, SOCK_SEQPACKET, socket
 from errno import EACCES, EDQUOT, ELOOP, ENOSYS, ENOTDIR, EPERM, EROFS
 
 from corten.errors import CortenError, Internal
-from corten.kernel import creds, namespaces, netlink
+from corten.kernel import creds, namespaces, netlink, process
 from corten.kernel.files import write_proc
 from corten.oci import console, rootfs
 from corten.oci.channel import Channel
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from corten.oci.plan import Plan
 
 _SIGNALS = range(1, 32)
+_INTERNAL_SIGNALS = (32, 33)  # the C library's own; whoever was spawned by it ignores the first
 
 
 class Wiring:
@@ -103,6 +104,8 @@ def settle(wiring: Wiring) -> None:
     for signal in _SIGNALS:
         if _signal.getsignal(signal) not in (_signal.SIG_DFL, None):
             _signal.signal(signal, _signal.SIG_DFL)
+    for signal in _INTERNAL_SIGNALS:
+        process.default_signal(signal)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
     posix.umask(0)
     if wiring.stdio is not None:

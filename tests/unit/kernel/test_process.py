@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 
@@ -163,3 +164,25 @@ def test_a_clone_is_born_in_new_namespaces() -> None:
         """
     )
     assert out.split() == ["1", "inside", "0", "True"]
+
+
+def test_a_signal_that_posix_spawn_leaves_ignored_is_default_again() -> None:
+    reader, writer = os.pipe()
+    program = (
+        "import sys; sys.path.insert(0, 'src'); from corten.kernel.process import default_signal;"
+        "show = lambda: open('/proc/self/status').read().partition('SigIgn:')[2].split()[0];"
+        "before = show(); default_signal(32); default_signal(33); print(before, show())"
+    )
+    pid = os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-IS", "-c", program],
+        os.environ,
+        file_actions=[(os.POSIX_SPAWN_DUP2, writer, 1)],
+    )
+    os.close(writer)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    before, after = os.read(reader, 100).decode().split()
+    os.close(reader)
+    # Python itself ignores SIGPIPE and SIGXFSZ
+    assert int(before, 16) & ~int(after, 16) in (0, 1 << 31)
+    assert not int(after, 16) & (3 << 31)
