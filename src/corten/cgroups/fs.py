@@ -13,7 +13,6 @@ from corten.errors import (
     InvalidArgument,
     PermissionDenied,
     ResourceExhausted,
-    exhausted,
 )
 from corten.kernel import paths
 
@@ -32,11 +31,7 @@ def failed(error: OSError, path: str, value: str = "") -> CortenError:
     if code in (EINVAL, ERANGE, ENODEV):
         return InvalidArgument(text, step="cgroup", path=path, errno=code)
     if code == ENOSPC:
-        hint = "too many groups: see cgroup.max.descendants and /proc/cgroups"
-        return ResourceExhausted(text, step="cgroup", path=path, errno=code, hint=hint)
-    used_up = exhausted(error, step="cgroup", path=path)
-    if used_up is not None:
-        return used_up
+        return ResourceExhausted(text, step="cgroup", path=path, errno=code)
     if code == ENOENT:
         return FailedPrecondition(
             f"cgroup has no file {paths.name(path)}"

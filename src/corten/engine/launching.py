@@ -111,9 +111,8 @@ class Launcher:
             reply = await peer.expect(number)
         except Unavailable:
             return -1
-        if reply.ok is None:
-            reply.result()
-        return reply.fds.pop("pidfd", -1)  # without: we had no room for it
+        reply.result()
+        return reply.fds.pop("pidfd")
 
     async def stop(self) -> None:
         """End it; monitors live on."""

@@ -37,8 +37,7 @@ class Reply:
 
     Attributes:
         id: what :meth:`Connection.send` returned (``CREATE_ID``: a new monitor's first).
-        ok: the fields of the reply, or None if the other side answered with an error.
-        error: that error; or, beside ``ok``, that this process had no room for the descriptors.
+        ok: the fields of the reply, or None if ``error`` is set.
         fds: descriptors, the receiver's from now on.
     """
 
@@ -265,8 +264,6 @@ def _decode(packet: wire.Packet) -> Reply | Event:
             return Event(str(data["event"]), data.get("data") or {})
         failure = data.get("error")
         error = errors.from_dict(failure) if failure is not None else None
-        if packet.cut:
-            error = wire.too_many_files("receive")
         return Reply(int(data["id"]), data.get("ok"), error, packet.fds)
     except (KeyError, TypeError, ValueError) as wrong:
         packet.close()

@@ -63,11 +63,7 @@ class Stdio:
             self._input = Input(loop)
             self.ends = Streams(terminal=True, console_size=console_size)
         else:
-            try:
-                self.ends = self._pipes(stdin, discard)
-            except BaseException:
-                self.close()
-                raise
+            self.ends = self._pipes(stdin, discard)
         if self._input is not None:
             self._input.on_full = self._input_full
 
