@@ -18,7 +18,6 @@ _log = logging.getLogger(__name__)
 # The kernel removes a veth 30 to 50 ms after its namespace's last process; asking after
 # that costs nothing, asking before costs 15 to 25 ms of waiting for each.
 _GRACE = 0.1
-_AGAIN = 1.0  # seconds between attempts, for instance while the disk is full
 
 
 class Leaving:
@@ -34,7 +33,6 @@ class Leaving:
         self._left = left
         self._queue: list[Attachment] = []
         self._task: asyncio.Task[None] | None = None
-        self._closing = False
 
     def endpoints(self) -> Sequence[Attachment]:
         """What is not gone yet."""
@@ -53,13 +51,9 @@ class Leaving:
             try:
                 await self._remove(group)
             except CortenError as error:
+                # The records stay, so the next start of the daemon tries again.
                 _log.warning("an interface can't be removed now: %s", error)
-                if self._closing:  # the records stay: the next start of the daemon tries again
-                    return
-                grace = _AGAIN
-            else:
-                del self._queue[: len(group)]
-                grace = _GRACE
+            del self._queue[: len(group)]
 
     async def _remove(self, group: Sequence[Attachment]) -> None:
         names = [e.host_interface for e in group]
@@ -70,7 +64,6 @@ class Leaving:
             self._left(endpoint)
 
     async def close(self) -> None:
-        """Return when all are gone, or can't be removed now."""
-        self._closing = True
+        """Return when all are gone."""
         if self._task is not None:
             await self._task
