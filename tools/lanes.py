@@ -86,11 +86,13 @@ def prepare_namespaces() -> None:
 
 
 def run_reaping(argv: list[str], environment: dict[str, str]) -> int:
-    child = os.posix_spawn(argv[0], argv, environment)
+    # not os.posix_spawn: the C library's leaves one of its own signals ignored in the child
+    child = subprocess.Popen(argv, env=environment)
     while True:
         pid, status = os.wait()
-        if pid == child:
-            return os.waitstatus_to_exitcode(status)
+        if pid == child.pid:
+            child.returncode = os.waitstatus_to_exitcode(status)
+            return child.returncode
 
 
 # --- outside ----------------------------------------------------------------------------
