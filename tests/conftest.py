@@ -19,6 +19,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # tests start would inherit that SIGINT and SIGQUIT are ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored under nohup
     config.addinivalue_line("markers", "soak: long; run by `make soak`, never in CI")
 
 
