@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from corten.launch.peers import Handler
     from corten.launch.runtime import CreateRequest, Process, Runtime
 
+_FULL_DISK = 0.5  # seconds between attempts to write the last state
 _LINGER = 0.05  # seconds between looks whether attachers have taken what is left
 
 
@@ -269,6 +270,10 @@ class Monitor:
         attached = self.stdio is not None and self.stdio.attached
         if attached and not self.deleting:
             self.loop.after(_LINGER, self._end_if_over)
+            return
+        if not self.deleting and not self.state.settle():
+            # Nobody but us knows how it ended, as long as the disk is full.
+            self.loop.after(_FULL_DISK, self._end_if_over)
             return
         for peer, request in self.deleting:
             peer.reply(request.id, {})

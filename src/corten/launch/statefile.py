@@ -15,19 +15,28 @@ if TYPE_CHECKING:
 # A health check runs an exec every few seconds for months: the engine has their exit
 # codes from the events, this file keeps the last ones for a daemon that was away.
 _ENDED_EXECS = 64
+_GROWTH = 512  # bytes that an exit adds to the record
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
 
 
 class StateFile:
-    """The record of one run directory. :meth:`set` is visible to others when it returns."""
+    """The record of one run directory. :meth:`set` is visible to others when it returns.
+
+    Space for the next version is kept beside the file: an exit has to be written on a full
+    disk, too. Where that is not enough, the record in memory (which every reply shows) is
+    ahead of the file until :meth:`settle` has written it.
+    """
 
     def __init__(self, run_dir: str, state: MonitorState) -> None:
-        self._dir = run_dir
+        self._path = f"{run_dir}/state.json"
+        self._behind = False
         self.record: dict[str, Any] = state.to_dict()
 
     def set(self, **changes: Any) -> None:
         """Change fields and write the file, by rename."""
         self.record.update(changes)
-        self.write()
+        self._behind = True
+        self.settle()
 
     def set_exec(self, exec_id: str, state: dict[str, Any]) -> None:
         """Change the record of one exec and write the file."""
@@ -36,7 +45,16 @@ class StateFile:
         ended = [key for key, value in execs.items() if value["status"] == "exited"]
         for key in ended[: max(0, len(ended) - _ENDED_EXECS)]:
             del execs[key]
-        self.write()
+        self.set()
+
+    def settle(self) -> bool:
+        """Write what the file system did not take before; whether the file says it all."""
+        if self._behind:
+            try:
+                self.write()
+            except OSError:
+                return False
+        return True
 
     def write(self) -> None:
         """Replace ``state.json``. Its file system is a tmpfs: nothing is synced.
@@ -44,15 +62,29 @@ class StateFile:
         Raises:
             OSError: as the file system says; the file before is whole.
         """
-        path = f"{self._dir}/state.json"
-        fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        raw = dumpb(self.record)
+        fd = os.open(f"{self._path}.new", _FLAGS, 0o600)
         try:
-            raw = dumpb(self.record)
-            while raw:
-                raw = raw[os.write(fd, raw) :]
+            done = 0
+            while done < len(raw):
+                done += os.write(fd, raw[done:] if done else raw)
+            os.ftruncate(fd, done)
         finally:
             os.close(fd)
-        os.rename(f"{path}.new", path)
+        os.rename(f"{self._path}.new", self._path)
+        self._behind = False
+        self._reserve(len(raw) + _GROWTH)
+
+    def _reserve(self, size: int) -> None:
+        """Space for the next version, as far as there is any."""
+        try:
+            fd = os.open(f"{self._path}.new", _FLAGS, 0o600)
+            try:
+                os.posix_fallocate(fd, 0, size)
+            finally:
+                os.close(fd)
+        except OSError:
+            pass
 
 
 def boot_id() -> str:
