@@ -175,6 +175,27 @@ _ALL = (
 BY_CODE: dict[str, type[CortenError]] = {cls.code: cls for cls in _ALL}
 
 
+# By the kernel's numbers: this module imports nothing.
+_USED_UP = {
+    12: "free memory and try again",  # ENOMEM
+    23: "close files or raise fs.file-max, then try again",  # ENFILE
+    24: "raise the limit of open files (LimitNOFILE), then try again",  # EMFILE
+    28: "free space on that file system and try again",  # ENOSPC
+    122: "free space or raise the quota, then try again",  # EDQUOT
+}
+
+
+def exhausted(
+    error: OSError, *, step: str = "", path: str = "", hint: str = ""
+) -> ResourceExhausted | None:
+    """What the kernel says is used up, as an error of ours; None where it says something else."""
+    usual = _USED_UP.get(error.errno or 0)
+    if usual is None:
+        return None
+    text, number = error.strerror or str(error), error.errno or 0
+    return ResourceExhausted(text, step=step, path=path, errno=number, hint=hint or usual)
+
+
 def from_dict(data: dict[str, Any]) -> CortenError:
     """Rebuild an error from :meth:`CortenError.to_dict`; unknown codes become ``Internal``."""
     cls = BY_CODE.get(str(data.get("code")), Internal)

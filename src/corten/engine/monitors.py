@@ -101,10 +101,8 @@ class Monitor:
             on_event=self._event,
             on_close=self._disconnected,
         )
-        await self._peer.call(Subscribe())
-        state = client.read_state(self.run_dir)
-        if state is None:
-            raise NotFound("the monitor left no state", path=self.run_dir)
+        # Not from its file, which a full disk may keep behind.
+        state = read(MonitorState, await self._peer.call(Subscribe()))
         self._watch_pid(state)
         if state.status == "exited" and not self.exited.done():
             self.exited.set_result(exit_of(state))  # the event was before our time

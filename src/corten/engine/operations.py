@@ -15,7 +15,7 @@ B = TypeVar("B")
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _MOMENT = 2.0  # seconds
-_RETRY_FIRST, _RETRY_LAST = 0.2, 5.0  # seconds between tries while the disk is full
+_RETRY_FIRST, _RETRY_LAST = 0.2, 1.0  # seconds between tries while the disk is full
 
 
 class Operations:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from corten.errors import DeadlineExceeded, ResourceExhausted
+from corten.errors import DeadlineExceeded, ResourceExhausted, exhausted
 
 T = TypeVar("T")
 
@@ -65,7 +65,8 @@ class Pool:
 
         Raises:
             DeadlineExceeded: the call goes on, its result is dropped.
-            ResourceExhausted: too many calls wait already.
+            ResourceExhausted: too many calls wait already; or the call says that disk,
+                memory or descriptors are used up.
         """
         if self._queue.qsize() >= self._waiting:
             raise ResourceExhausted(f"too many calls wait in the pool {self.name}")
@@ -111,9 +112,12 @@ class Pool:
 
 
 def _perform(call: _Call) -> None:
-    value, error = None, None
+    value: Any = None
+    error: BaseException | None = None
     try:
         value = call.fn(*call.args)
+    except OSError as caught:
+        error = exhausted(caught, path=str(caught.filename or "")) or caught
     except BaseException as caught:
         error = caught
     try:

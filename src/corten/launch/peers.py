@@ -6,7 +6,7 @@ import os
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_SEQPACKET
 from _socket import socket as Socket
 
-from corten.errors import CortenError, Internal, Unavailable
+from corten.errors import CortenError, Internal, Unavailable, exhausted
 from corten.kernel.sockets import peer_credentials
 from corten.launch import wire
 from corten.launch.loop import READ, WRITE
@@ -184,12 +184,9 @@ class Listener:
 def describe(error: Exception, step: str) -> CortenError:
     """An error of the kernel's, or a defect of ours, as one of the closed set."""
     if isinstance(error, OSError):
-        return Internal(
-            error.strerror or str(error),
-            step=step,
-            path=str(error.filename or ""),
-            errno=error.errno or 0,
-        )
+        text, path, number = error.strerror or str(error), str(error.filename or ""), error.errno
+        used_up = exhausted(error, step=step, path=path)
+        return used_up or Internal(text, step=step, path=path, errno=number or 0)
     return Internal(f"{type(error).__name__}: {error}", step=step)
 
 

@@ -85,21 +85,18 @@ class BridgeDriver:
         """See ``NetworkService.attach``."""
         _check_mac(mac_address)
         await self._segment.ensure()
-        pool = self._segment.pool
+        endpoint, listeners = self._claim(container_id, ports, mac_address)
         async with AsyncExitStack() as undo:
-            address = pool.allocate()
-            undo.callback(pool.release, address)
-            listeners = self._bind(ports, str(address))
+            # Its record goes after it, the address after that: also on a disk that is full.
+            undo.callback(self._leaving.add, [endpoint])
             for listener in listeners:
                 undo.callback(listener.socket.close)
-            endpoint = self._endpoint(container_id, address, mac_address, listeners)
             self._endpoints.setdefault(container_id, []).append(endpoint)
             undo.callback(self._forget, endpoint)
             await self._db.write(
-                partial(records.add_endpoint, endpoint=endpoint, cursor4=pool.cursor),
+                partial(records.add_endpoint, endpoint=endpoint, cursor4=self._segment.pool.cursor),
                 durable=False,
             )
-            undo.push_async_callback(self._remove_record, endpoint)
             await self._connect(endpoint, netns_fd, netlink_fd)
             undo.push_async_callback(
                 self._workers.remove, "disconnect", host.remove_links, [endpoint.host_interface]
@@ -107,6 +104,19 @@ class BridgeDriver:
             await self._segment.publish(forwards_of(endpoint))
             undo.pop_all()
         return Attached(attachment=endpoint, listeners=listeners)
+
+    def _claim(
+        self, container_id: str, ports: Sequence[Port], mac_address: str
+    ) -> tuple[Attachment, tuple[Listener, ...]]:
+        """An address and the ports, in memory and in the kernel; on no record yet."""
+        pool = self._segment.pool
+        address = pool.allocate()
+        try:
+            listeners = self._bind(ports, str(address))
+        except BaseException:
+            pool.release(address)
+            raise
+        return self._endpoint(container_id, address, mac_address, listeners), listeners
 
     def _bind(self, ports: Sequence[Port], target: str) -> tuple[Listener, ...]:
         try:
@@ -186,9 +196,6 @@ class BridgeDriver:
             group.remove(endpoint)
         if not group:
             self._endpoints.pop(endpoint.container_id, None)
-
-    async def _remove_record(self, endpoint: Attachment) -> None:
-        await self._db.write(lambda c: records.remove_endpoints(c, [endpoint.id]), durable=False)
 
     def _left(self, endpoint: Attachment) -> None:
         self._segment.pool.release(IPv4Address(endpoint.ipv4))

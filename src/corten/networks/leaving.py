@@ -18,6 +18,7 @@ _log = logging.getLogger(__name__)
 # The kernel removes a veth 30 to 50 ms after its namespace's last process; asking after
 # that costs nothing, asking before costs 15 to 25 ms of waiting for each.
 _GRACE = 0.1
+_AGAIN = 1.0  # seconds between attempts, for instance while the disk is full
 
 
 class Leaving:
@@ -33,6 +34,7 @@ class Leaving:
         self._left = left
         self._queue: list[Attachment] = []
         self._task: asyncio.Task[None] | None = None
+        self._closing = False
 
     def endpoints(self) -> Sequence[Attachment]:
         """What is not gone yet."""
@@ -51,9 +53,13 @@ class Leaving:
             try:
                 await self._remove(group)
             except CortenError as error:
-                # The records stay, so the next start of the daemon tries again.
                 _log.warning("an interface can't be removed now: %s", error)
-            del self._queue[: len(group)]
+                if self._closing:  # the records stay: the next start of the daemon tries again
+                    return
+                grace = _AGAIN
+            else:
+                del self._queue[: len(group)]
+                grace = _GRACE
 
     async def _remove(self, group: Sequence[Attachment]) -> None:
         names = [e.host_interface for e in group]
@@ -64,6 +70,7 @@ class Leaving:
             self._left(endpoint)
 
     async def close(self) -> None:
-        """Return when all are gone."""
+        """Return when all are gone, or can't be removed now."""
+        self._closing = True
         if self._task is not None:
             await self._task

@@ -33,11 +33,6 @@ _CLASSES: dict[int, type[CortenError]] = {
     errno.ESRCH: errors.FailedPrecondition,
     errno.ENOSYS: errors.Unimplemented,
     errno.EOPNOTSUPP: errors.Unimplemented,
-    errno.ENOMEM: errors.ResourceExhausted,
-    errno.ENOSPC: errors.ResourceExhausted,
-    errno.EDQUOT: errors.ResourceExhausted,
-    errno.EMFILE: errors.ResourceExhausted,
-    errno.ENFILE: errors.ResourceExhausted,
     errno.EAGAIN: errors.ResourceExhausted,
 }
 # What execve says of a program that is there and is none (or of its interpreter).
@@ -55,6 +50,9 @@ def failed(step: str, error: OSError, *, path: str = "", hint: str = "") -> Cort
     if not path and isinstance(error.filename, (str, bytes)):
         named = fsdecode(error.filename)
         path = "" if named.startswith("/proc/self/fd/") else named
+    used_up = errors.exhausted(error, step=step, path=path, hint=hint)
+    if used_up is not None:
+        return used_up
     cls = _CLASSES.get(code, errors.Internal)
     return cls(error.strerror or str(error), step=step, path=path, errno=code, hint=hint)
 

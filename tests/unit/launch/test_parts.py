@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -68,7 +69,27 @@ def test_state_is_replaced_and_read_back(tmp_path: Path) -> None:
     state = read_state(str(tmp_path))
     assert state is not None
     assert (state.id, state.status, state.pid, state.execs["e"]["pid"]) == ("c", "running", 7, 8)
-    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
+    # The second is space for the next version.
+    assert {path.name for path in tmp_path.iterdir()} == {"state.json", "state.json.new"}
+
+
+def test_a_state_that_finds_no_space_is_written_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = StateFile(str(tmp_path), MonitorState(id="c"))
+    file.set(status="running")
+    with monkeypatch.context() as full:
+        full.setattr("corten.launch.statefile.os.rename", _no_space)
+        file.set(status="exited", exit_code=3)
+        assert not file.settle()
+    assert read_state(str(tmp_path)).status == "running"  # type: ignore[union-attr] # it is there
+    assert file.settle()
+    state = read_state(str(tmp_path))
+    assert state is not None and (state.status, state.exit_code) == ("exited", 3)
+
+
+def _no_space(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_only_the_last_ended_execs_are_kept(tmp_path: Path) -> None:
