@@ -17,7 +17,7 @@ import msgspec
 
 from corten.api.operations import Operation, parse
 from corten.engine.contract import Engine
-from corten.errors import Cancelled, CortenError, Internal
+from corten.errors import Cancelled, CortenError, Internal, exhausted
 from corten.spec import frames
 
 log = logging.getLogger(__name__)
@@ -125,6 +125,8 @@ class Connection:
         self.send(frames.REPLY, number, _encode(value), sockets)
 
     def _fail(self, number: int, error: Exception) -> None:
+        if isinstance(error, OSError):
+            error = exhausted(error) or error
         if not isinstance(error, CortenError):
             log.exception("a request of the native protocol failed", exc_info=error)
             error = Internal(f"{type(error).__name__}: {error}", hint="see the daemon's log")

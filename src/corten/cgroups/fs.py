@@ -13,6 +13,7 @@ from corten.errors import (
     InvalidArgument,
     PermissionDenied,
     ResourceExhausted,
+    exhausted,
 )
 from corten.kernel import paths
 
@@ -31,7 +32,11 @@ def failed(error: OSError, path: str, value: str = "") -> CortenError:
     if code in (EINVAL, ERANGE, ENODEV):
         return InvalidArgument(text, step="cgroup", path=path, errno=code)
     if code == ENOSPC:
-        return ResourceExhausted(text, step="cgroup", path=path, errno=code)
+        hint = "too many groups: see cgroup.max.descendants and /proc/cgroups"
+        return ResourceExhausted(text, step="cgroup", path=path, errno=code, hint=hint)
+    used_up = exhausted(error, step="cgroup", path=path)
+    if used_up is not None:
+        return used_up
     if code == ENOENT:
         return FailedPrecondition(
             f"cgroup has no file {paths.name(path)}"

@@ -16,7 +16,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
 from corten.cri import errors
-from corten.errors import CortenError, Unimplemented
+from corten.errors import CortenError, Unimplemented, exhausted
 
 _log = logging.getLogger(__name__)
 
@@ -92,6 +92,8 @@ def _missing(name: str) -> Unimplemented:
 
 async def _refuse(name: str, error: Exception, context: grpc.aio.ServicerContext) -> None:
     """End the call with the error's code; raises."""
+    if isinstance(error, OSError):
+        error = exhausted(error) or error
     if isinstance(error, CortenError):
         if error.code == "internal":
             _log.error("%s: %s", name, error)

@@ -18,7 +18,7 @@ from corten.dockerapi.config import DockerConfig
 from corten.dockerapi.connection import Connection, ConnectionServer
 from corten.dockerapi.routes import ROUTER
 from corten.engine.contract import Engine
-from corten.errors import CortenError
+from corten.errors import CortenError, exhausted
 
 __all__ = ["DockerConfig", "DockerServer", "serve"]
 
@@ -71,9 +71,8 @@ class DockerServer:
             return call.TakenOver()
         except web.HTTPException as error:  # of aiohttp's own: a body that is too large
             response = call.failure(error.status, error.text or error.reason)
-        except Exception:
-            log.exception("%s %s failed", request.method, request.path)
-            response = call.failure(500, f"{request.path}: internal error, see the daemon's log")
+        except Exception as error:
+            response = _unexpected(request, error)
         finally:
             self._plain.discard(task)
             self._streams.discard(task)
@@ -99,6 +98,15 @@ class DockerServer:
             request, self._engine, self._config, version, match.params, on_stream=on_stream
         )
         return await match.handler(this)
+
+
+def _unexpected(request: web.BaseRequest, error: Exception) -> web.StreamResponse:
+    """What no layer has an error for: something is used up, or a defect of ours."""
+    used_up = exhausted(error) if isinstance(error, OSError) else None
+    if used_up is not None:
+        return call.failure(errors.status(used_up), errors.message(used_up))
+    log.error("%s %s failed", request.method, request.path, exc_info=error)
+    return call.failure(500, f"{request.path}: internal error, see the daemon's log")
 
 
 async def serve(

@@ -111,8 +111,9 @@ class Launcher:
             reply = await peer.expect(number)
         except Unavailable:
             return -1
-        reply.result()
-        return reply.fds.pop("pidfd")
+        if reply.ok is None:
+            reply.result()
+        return reply.fds.pop("pidfd", -1)  # without: we had no room for it
 
     async def stop(self) -> None:
         """End it; monitors live on."""

@@ -19,7 +19,7 @@ from _socket import (
     socketpair,
 )
 from _struct import pack, unpack
-from errno import EMSGSIZE
+from errno import EMFILE, EMSGSIZE
 
 MAX_FDS = 253  # SCM_MAX_FD of the kernel
 
@@ -27,6 +27,14 @@ MAX_FDS = 253  # SCM_MAX_FD of the kernel
 def seqpacket_pair() -> tuple[socket, socket]:
     """Two connected packet sockets, close-on-exec."""
     return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
+
+
+class Cut(OSError):
+    """A packet whose descriptors there was no room for in this process; ``data`` has come."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(EMFILE, "Too many open files")
+        self.data = data
 
 
 def send_packet(sock: socket, data: bytes, fds: list[int] | tuple[int, ...] = ()) -> None:
@@ -49,6 +57,7 @@ def recv_packet(sock: socket, size: int = 65536, max_fds: int = 64) -> tuple[byt
         The bytes and the descriptors, close-on-exec, owned by the caller.
     Raises:
         OSError: EMSGSIZE where bytes or descriptors did not fit; nothing stays open then.
+        Cut: this process may not open so many; none of them stays open then.
     """
     data, ancillary, flags, _ = sock.recvmsg(size, CMSG_SPACE(4 * max_fds), MSG_CMSG_CLOEXEC)
     fds: list[int] = []
@@ -59,7 +68,9 @@ def recv_packet(sock: socket, size: int = 65536, max_fds: int = 64) -> tuple[byt
     if flags & (MSG_TRUNC | MSG_CTRUNC):
         for fd in fds:
             posix.close(fd)
-        raise OSError(EMSGSIZE, "packet or its descriptors were cut")
+        if flags & MSG_TRUNC or len(fds) >= max_fds:
+            raise OSError(EMSGSIZE, "packet or its descriptors were cut")
+        raise Cut(data)
     return data, fds
 
 

@@ -37,7 +37,8 @@ class Reply:
 
     Attributes:
         id: what :meth:`Connection.send` returned (``CREATE_ID``: a new monitor's first).
-        ok: the fields of the reply, or None if ``error`` is set.
+        ok: the fields of the reply, or None if the other side answered with an error.
+        error: that error; or, beside ``ok``, that this process had no room for the descriptors.
         fds: descriptors, the receiver's from now on.
     """
 
@@ -264,6 +265,8 @@ def _decode(packet: wire.Packet) -> Reply | Event:
             return Event(str(data["event"]), data.get("data") or {})
         failure = data.get("error")
         error = errors.from_dict(failure) if failure is not None else None
+        if packet.cut:
+            error = wire.too_many_files("receive")
         return Reply(int(data["id"]), data.get("ok"), error, packet.fds)
     except (KeyError, TypeError, ValueError) as wrong:
         packet.close()

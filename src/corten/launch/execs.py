@@ -69,16 +69,19 @@ class Execs:
         stdio = self._streams(exec)
         stream = -1
         try:
-            if exec.attach:
-                stream = stdio.attach(
-                    stdin=exec.stdin,
-                    stdout=exec.stdout,
-                    stderr=exec.stderr,
-                    given=request.packet.take("stream"),
-                )
-            running = self._run(exec, stdio)
+            try:
+                if exec.attach:
+                    stream = self._attach(exec, stdio, request)
+                process = self._runtime.exec(exec.exec_id, exec.process, stdio.ends)
+            except BaseException as error:
+                stdio.close()
+                if isinstance(error, CortenError):
+                    code = failure_code(error)
+                    self._record(exec.exec_id, status="exited", exit_code=code)
+                raise
+            self._begin(exec, process, stdio)
             fds = {"stream": stream} if stream >= 0 else {}
-            peer.reply(request.id, ExecStarted(pid=running.process.pid).to_dict(), fds)
+            peer.reply(request.id, ExecStarted(pid=process.pid).to_dict(), fds)
         finally:
             if stream >= 0:
                 os.close(stream)
@@ -93,26 +96,29 @@ class Execs:
             console_size=exec.console_size,
         )
 
-    def _run(self, exec: Exec, stdio: Stdio) -> _Running:
-        try:
-            process = self._runtime.exec(exec.exec_id, exec.process, stdio.ends)
-        except CortenError as error:
-            stdio.close()
-            self._record(exec.exec_id, status="exited", exit_code=failure_code(error))
-            raise
-        except BaseException:
-            stdio.close()
-            raise
-        stdio.created(process.console_fd)
-        process.console_fd = -1
+    def _attach(self, exec: Exec, stdio: Stdio, request: Request) -> int:
+        return stdio.attach(
+            stdin=exec.stdin,
+            stdout=exec.stdout,
+            stderr=exec.stderr,
+            given=request.packet.take("stream"),
+        )
+
+    def _begin(self, exec: Exec, process: Process, stdio: Stdio) -> None:
+        """The process runs: it is ours until its end, whatever fails from here on."""
         running = self._all[exec.exec_id] = _Running(process, stdio)
-        self._record(exec.exec_id, pid=process.pid, started_at=running.started_at)
         self._children.expect(process, lambda: self._ended(exec.exec_id))
+        try:
+            stdio.created(process.console_fd)
+        except BaseException:
+            process.signal(9)
+            raise
+        process.console_fd = -1
+        self._record(exec.exec_id, pid=process.pid, started_at=running.started_at)
         started = messages.Started(
             exec_id=exec.exec_id, pid=process.pid, started_at=running.started_at
         )
         self._tell(messages.EVENT_EXEC_START, started.to_dict())
-        return running
 
     def find(self, exec_id: str) -> tuple[Process, Stdio]:
         """A running one; NotFound if there is none."""

@@ -98,6 +98,7 @@ class Launcher:
             operation = self._table.get(str(data.get("op")))
             if operation is None:
                 raise Unimplemented(f"a launcher knows no operation {data.get('op')!r}")
+            packet.check()
             operation(packet, data.get("args") or {})
         except CortenError as error:
             self._send({"id": self._id, "error": error.to_dict()}, {})

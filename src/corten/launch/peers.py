@@ -134,6 +134,7 @@ class Peer:
     def _handle(self, packet: wire.Packet) -> None:
         request = Request(packet)
         try:
+            packet.check()
             self._handler(self, request)
         except CortenError as error:
             self.fail(request.id, error)

@@ -100,7 +100,10 @@ def report_crash(run_dir: str, error: BaseException) -> None:
     """Leave a traceback in the run directory: a defect of ours. Whoever looks after the run
     directory finds the lock free and no end recorded, and buries the container."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-    fd = os.open(f"{run_dir}/monitor.err", flags, 0o600)
-    os.dup2(fd, 2)
+    try:
+        fd = os.open(f"{run_dir}/monitor.err", flags, 0o600)
+        os.dup2(fd, 2)
+    except OSError:
+        pass  # then it goes where the launcher's diagnostics go
     sys.excepthook(type(error), error, error.__traceback__)
     sys.stderr.flush()

@@ -63,7 +63,11 @@ class Stdio:
             self._input = Input(loop)
             self.ends = Streams(terminal=True, console_size=console_size)
         else:
-            self.ends = self._pipes(stdin, discard)
+            try:
+                self.ends = self._pipes(stdin, discard)
+            except BaseException:
+                self.close()
+                raise
         if self._input is not None:
             self._input.on_full = self._input_full
 

@@ -7,8 +7,9 @@ Used by both ends, on sockets that do not block: a full one raises ``BlockingIOE
 from __future__ import annotations
 
 import os
+from errno import EMFILE
 
-from corten.errors import DataLoss, InvalidArgument, Unavailable
+from corten.errors import CortenError, DataLoss, InvalidArgument, Unavailable, exhausted
 from corten.kernel import process, sockets
 from corten.launch.messages import VERSION
 from corten.spec.jsonlite import dumpb, loads
@@ -41,13 +42,23 @@ def read_memfd(fd: int, *, what: str) -> bytes:
 
 class Packet:
     """One message as received. The descriptors belong to whoever takes them;
-    :meth:`close` closes what was not taken."""
+    :meth:`close` closes what was not taken.
 
-    __slots__ = ("data", "fds")
+    Attributes:
+        cut: this process had no room for the descriptors, and has none of them.
+    """
 
-    def __init__(self, data: dict[str, Any], fds: dict[str, int]) -> None:
+    __slots__ = ("cut", "data", "fds")
+
+    def __init__(self, data: dict[str, Any], fds: dict[str, int], *, cut: bool = False) -> None:
         self.data = data
         self.fds = fds
+        self.cut = cut
+
+    def check(self) -> None:
+        """Raises ResourceExhausted if the descriptors are missing."""
+        if self.cut:
+            raise too_many_files("receive")
 
     def take(self, name: str) -> int:
         """The descriptor called ``name``, now the caller's; -1 if there is none."""
@@ -58,6 +69,13 @@ class Packet:
         for fd in self.fds.values():
             os.close(fd)
         self.fds.clear()
+
+
+def too_many_files(step: str) -> CortenError:
+    """No descriptor is left in this process."""
+    error = exhausted(OSError(EMFILE, "Too many open files"), step=step)
+    assert error is not None
+    return error
 
 
 def encode(data: dict[str, Any], fds: dict[str, int]) -> tuple[list[RawPacket], int]:
@@ -107,11 +125,12 @@ def send_packet(sock: Socket, raw: bytes, fds: list[int]) -> None:
 class Receiver:
     """Collects the packets of one connection into messages."""
 
-    __slots__ = ("_ahead", "_sock")
+    __slots__ = ("_ahead", "_cut", "_sock")
 
     def __init__(self, sock: Socket) -> None:
         self._sock = sock
         self._ahead: dict[str, int] = {}
+        self._cut = False
 
     def receive(self) -> Packet | None:
         """The next message; None: none is there now.
@@ -126,11 +145,15 @@ class Receiver:
                 return None
             if packet.data.get("more"):
                 self._ahead.update(packet.fds)
+                self._cut = self._cut or packet.cut
                 continue
+            packet.cut, self._cut = self._cut or packet.cut, False
             if self._ahead:
                 packet.fds.update(self._ahead)
                 self._ahead = {}
-            if packet.data.get("body"):
+            if packet.cut:
+                packet.close()
+            elif packet.data.get("body"):
                 _read_body(packet)
             return packet
 
@@ -156,6 +179,8 @@ def _receive_one(sock: Socket) -> Packet | None:
         raw, fds = sockets.recv_packet(sock, MAX_PACKET, MAX_FDS + 1)
     except BlockingIOError:
         return None
+    except sockets.Cut as error:
+        return Packet(loads(error.data, what="message"), {}, cut=True)
     except OSError as error:
         raise Unavailable(
             f"the connection is of no more use: {error.strerror}",

@@ -12,13 +12,18 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from corten.errors import CortenError, Internal, PermissionDenied, ResourceExhausted
+from corten.errors import (
+    CortenError,
+    Internal,
+    PermissionDenied,
+    ResourceExhausted,
+    exhausted,
+)
 from corten.networks import links
 from corten.networks.rtnl import Message, NetlinkError, Rtnl
 
 IP_FORWARD = "/proc/sys/net/ipv4/ip_forward"
 _GONE = (errno.ENODEV, errno.ENOENT)
-_EXHAUSTED = (errno.ENOMEM, errno.ENOBUFS, errno.EMFILE, errno.ENFILE, errno.ENOSPC)
 
 T = TypeVar("T")
 
@@ -59,9 +64,11 @@ def _error(step: str, error: OSError) -> CortenError:
     if code in (errno.EPERM, errno.EACCES):
         hint = "the daemon needs CAP_NET_ADMIN for bridge networks"
         return PermissionDenied(message, step=step, path=path, errno=code, hint=hint)
-    if code in _EXHAUSTED:
+    if code == errno.ENOBUFS:
         return ResourceExhausted(message, step=step, path=path, errno=code)
-    return Internal(message, step=step, path=path, errno=code)
+    return exhausted(error, step=step, path=path) or Internal(
+        message, step=step, path=path, errno=code
+    )
 
 
 def default_mtu() -> int:

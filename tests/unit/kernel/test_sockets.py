@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import struct
 from pathlib import Path
 
@@ -46,6 +47,21 @@ def test_a_cut_packet_is_an_error_and_leaks_nothing(size: int, room: int) -> Non
         assert caught.value.errno == errno.EMSGSIZE
         assert len(list(Path("/proc/self/fd").iterdir())) == before
     finally:
+        left.close()
+        right.close()
+
+
+def test_descriptors_that_the_process_may_not_open_are_missed_not_the_bytes() -> None:
+    left, right = sockets.seqpacket_pair()
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        sockets.send_packet(left, b"12345", [0, 1, 2])
+        resource.setrlimit(resource.RLIMIT_NOFILE, (right.fileno() + 1, before[1]))
+        with pytest.raises(sockets.Cut) as caught:
+            sockets.recv_packet(right)
+        assert (caught.value.errno, caught.value.data) == (errno.EMFILE, b"12345")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
         left.close()
         right.close()
 
