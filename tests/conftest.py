@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from corten.kernel.process import default_signal
 from tests.harness import Daemon
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -20,6 +21,8 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored under nohup
+    for number in (32, 33):  # a parent that used posix_spawn leaves one of them ignored
+        default_signal(number)
     config.addinivalue_line("markers", "soak: long; run by `make soak`, never in CI")
 
 

@@ -86,12 +86,13 @@ def test_console_socket(box: Bundle, console: ConsoleSocket) -> None:
 
 def test_it_is_the_controlling_terminal(box: Bundle, console: ConsoleSocket) -> None:
     box.process["terminal"] = True
-    box.shell("echo ready > /dev/tty; sleep 60")
+    # the child says it is ready, so the signal can't come before there is one
+    box.shell("(echo ready > /dev/tty; exec sleep 60); exit 0")
     box.created("--console-socket", str(console.path))
     master = console.take()
     box.start()
     read_until(master, b"ready")
-    os.write(master, b"\x03")  # SIGINT for the foreground group; PID 1 is shielded, sleep is not
+    os.write(master, b"\x03")  # SIGINT for the foreground group; PID 1 is shielded, its child not
     box.stopped()
 
 
