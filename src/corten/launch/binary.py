@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from corten.cgroups.base import Cgroup
     from corten.launch.messages import RuntimeChoice
     from corten.launch.runtime import CreateRequest, Process, Streams
+    from corten.launch.slumber import Bag
 
 _IGNORED = (1, 2, 3, 10, 12, 13, 15)  # signals the monitor ignores, and programs must not
 
@@ -140,9 +141,6 @@ class BinaryRuntime:
         if self._shared_pid and self._cgroup is not None:
             self._cgroup.kill(9)
 
-    def abandon(self) -> None:
-        """Nothing waits here."""
-
     def checkpoint(self, path: str) -> None:
         """Not offered yet."""
         raise Unimplemented("checkpoint is not offered yet", step="checkpoint", path=path)
@@ -168,6 +166,13 @@ class BinaryRuntime:
             if self._rootfs >= 0:
                 os.close(self._rootfs)
                 self._rootfs = -1
+
+    def rest(self, bag: Bag) -> None:
+        """Never: the bundle is mounted in our own namespace."""
+
+    def resume_from(self, state: dict[str, Any], bag: Bag, request: CreateRequest) -> Process:
+        """See :meth:`rest`."""
+        raise Unimplemented("a runtime's program is not left alone", step="resume")
 
     def forget(self, container_id: str) -> None:
         """Have the runtime remove a container of a monitor that was killed."""

@@ -12,21 +12,28 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from corten.launch.keeper import Nap
     from corten.launch.loop import Loop
     from corten.launch.runtime import Process
 
 
 class Children:
-    """Makes this process a subreaper. One per process."""
+    """Makes this process a subreaper. One per process.
 
-    def __init__(self, loop: Loop) -> None:
+    With a keeper: its children are ours, too. Those that were born to an attendant before us
+    are its orphans."""
+
+    def __init__(self, loop: Loop, nap: Nap | None = None) -> None:
         self._expected: dict[int, tuple[Process, Callable[[], None]]] = {}
         self._loop = loop
+        self._nap = nap
         self._wake, self._theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         set_child_subreaper(True)
         _signal.signal(_signal.SIGCHLD, _nothing)
         _signal.set_wakeup_fd(self._theirs, warn_on_full_buffer=False)
         loop.watch(self._wake, READ, self._woken)
+        if nap is not None:
+            loop.watch(nap.fileno(), READ, self._keeper_says)
 
     def expect(self, process: Process, ended: Callable[[], None]) -> None:
         """Call ``ended`` once, in a later turn of the loop, when the process has ended (and
@@ -56,6 +63,21 @@ class Children:
                 os.waitid(os.P_PID, info.si_pid, os.WEXITED)
             if ended is not None:
                 ended()
+
+    def _keeper_says(self, _events: int) -> None:
+        assert self._nap is not None
+        self.told(self._nap.child())
+
+    def told(self, packet: bytes) -> None:
+        """A ``child`` packet of the keeper's: it has reaped one."""
+        words = packet.split()
+        if len(words) != 4:  # the keeper is gone, and in a moment so are we
+            return
+        _, pid, code, status = words
+        process, ended = self._expected.pop(int(pid), (None, None))
+        if process is not None and ended is not None:
+            process.reaped(int(code), int(status))
+            ended()
 
 
 def _nothing(_signal: int, _frame: object) -> None:

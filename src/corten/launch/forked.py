@@ -29,24 +29,27 @@ def ignore_signals() -> None:
         _signal.signal(number, _signal.SIG_IGN)
 
 
-def become_monitor(name: str, keep: list[int], host_mount_ns: int, *, mounts: bool = True) -> None:
-    """Detach this process from the launcher.
+def become_monitor(name: str, keep: list[int], host_mount_ns: int) -> None:
+    """Detach this process from the launcher; it lives in the host's mount namespace.
 
     Arguments:
         name: for ``ps``.
-        keep: descriptors that stay, besides 0 to 2 and ``host_mount_ns``.
-        host_mount_ns: of which the monitor's own mount namespace becomes a slave.
-        mounts: it will mount something: only then it gets one of its own, whose end costs more
-            than a millisecond (an RCU grace period); else it lives in the host's.
+        keep: descriptors that stay, besides 0 to 2.
+        host_mount_ns: the host's.
     """
     os.setsid()
     set_name(name)
-    keep_only([0, 1, 2, host_mount_ns, *keep])
     setns(host_mount_ns, CLONE_NEWNS)
-    if mounts:
-        unshare(CLONE_NEWNS)
-        # What the host mounts and unmounts later is seen, what is mounted here is not seen there.
-        k.mount("", "/", "", k.MS_REC | k.MS_SLAVE)
+    keep_only([0, 1, 2, *keep])
+    os.chdir("/")
+
+
+def own_mounts() -> None:
+    """A mount namespace for one who will mount something; nobody else gets one, its end costs
+    more than a millisecond (an RCU grace period)."""
+    unshare(CLONE_NEWNS)
+    # What the host mounts and unmounts later is seen, what is mounted here is not seen there.
+    k.mount("", "/", "", k.MS_REC | k.MS_SLAVE)
     os.chdir("/")
 
 

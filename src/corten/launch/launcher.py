@@ -27,12 +27,13 @@ from corten.errors import (
 )
 from corten.kernel.creds import set_child_subreaper, set_dumpable, set_name
 from corten.kernel.process import clone3, start_time
-from corten.launch import config, container, messages, placement, pod, pools, protection, wire
+from corten.launch import config, messages, placement, pod, pools, protection, wire
 from corten.launch.forked import ignore_signals
 from corten.launch.messages import Create, CreatePod, read
 from corten.launch.netns import NetworkNamespaces
 from corten.launch.peers import describe
 from corten.launch.rehearsal import rehearse
+from corten.launch.spares import Spares
 from corten.oci.seccomp import cache
 
 TYPE_CHECKING = False
@@ -58,6 +59,7 @@ class Launcher:
         self._protected = protected
         self._receiver = wire.Receiver(sock)
         self._namespaces = NetworkNamespaces(host_mount_ns)
+        self._spares = Spares(host_mount_ns)
         self._poll = poll()
         self._poll.register(sock.fileno(), POLLIN)
         self._running = True
@@ -76,7 +78,9 @@ class Launcher:
         """Until the daemon is gone. What it asked for before its end is not begun any more:
         nobody would know the outcome."""
         while self._running:
-            self._poll.poll()
+            if not self._poll.poll(0):
+                self._prepare()
+                self._poll.poll()
             try:
                 packet = self._receiver.receive()
             except Unavailable:
@@ -86,6 +90,13 @@ class Launcher:
                 return
             if packet is not None and not self._peer_gone():
                 self._handle(packet)
+
+    def _prepare(self) -> None:
+        """What can be done while nobody waits for it."""
+        try:
+            self._spares.refill()
+        except OSError:
+            pass  # who needs one is told
 
     def _peer_gone(self) -> bool:
         ready = self._poll.poll(0)
@@ -144,28 +155,27 @@ class Launcher:
         )
 
     def _create(self, packet: Packet, args: dict[str, Any]) -> None:
+        """Hand the request to a monitor that was forked ahead, its run directory locked."""
         request = _read(Create, args)
-        self._fork(packet, request.run_dir, request.id, lambda lock: (
-            container.run(request, packet, lock, self._host)
-        ))  # fmt: skip
+        lock = _locked(packet, request.run_dir)
+        try:
+            spare = self._spares.give(packet.data, {**packet.fds, "lock": lock})
+        finally:
+            os.close(lock)
+        try:
+            forked = messages.Forked(pid=spare.pid, start_time=spare.start_time)
+            self._reply(forked, {"pidfd": spare.pidfd})
+        finally:
+            spare.close()
 
     def _create_pod(self, packet: Packet, args: dict[str, Any]) -> None:
         request = _read(CreatePod, args)
-        self._fork(packet, request.run_dir, request.id, lambda lock: (
-            pod.run(request, packet, lock, self._host)
-        ))  # fmt: skip
-
-    def _fork(self, packet: Packet, run_dir: str, name: str, run: Callable[[int], None]) -> None:
-        """Fork a monitor and tell its process. Its run directory is locked before there is one:
-        a lock that is free proves that no monitor lives."""
-        if "control" not in packet.fds:
-            raise InvalidArgument("the request has no control socket")
-        lock = _lock(f"{run_dir}/lock")
+        lock = _locked(packet, request.run_dir)
         try:
             pid, pidfd = clone3()
             if pid == 0:
                 _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-                run(lock)
+                pod.run(request, packet, lock, self._host)
         finally:
             os.close(lock)
         try:
@@ -213,6 +223,14 @@ def _start_time(pid: int) -> int:
         return start_time(pid)
     except OSError:  # it has ended already
         return 0
+
+
+def _locked(packet: Packet, run_dir: str) -> int:
+    """The locked run directory of a request. It is locked before there is a monitor: a lock
+    that is free proves that none lives."""
+    if "control" not in packet.fds:
+        raise InvalidArgument("the request has no control socket")
+    return _lock(f"{run_dir}/lock")
 
 
 def _lock(path: str) -> int:

@@ -89,20 +89,21 @@ class Cri:
 
 
 class Splitter:
-    """Turns the chunks of one stream into records; keeps what is no whole line yet."""
+    """Turns the chunks of one stream into records; keeps what is no whole line yet in
+    ``rest``."""
 
-    __slots__ = ("_format", "_rest")
+    __slots__ = ("_format", "rest")
 
     def __init__(self, format: Format) -> None:
         self._format = format
-        self._rest = b""
+        self.rest = b""
 
     def feed(self, chunk: bytes) -> bytes:
         """The records that ``chunk`` completes."""
-        text = self._rest + chunk if self._rest else chunk
+        text = self.rest + chunk if self.rest else chunk
         if len(text) <= LIMIT:  # no line can be too long
             end = text.rfind(b"\n") + 1
-            self._rest = text[end:]
+            self.rest = text[end:]
             return self._format.lines(text[:end], timestamp(time_ns())) if end else b""
         return self._feed_long(text)
 
@@ -121,14 +122,14 @@ class Splitter:
             else:
                 break
             at = end
-        self._rest = text[at:]
+        self.rest = text[at:]
         return b"".join(out)
 
     def finish(self) -> bytes:
         """The record of a last line without a newline, if there is one."""
-        if not self._rest:
+        if not self.rest:
             return b""
-        rest, self._rest = self._rest, b""
+        rest, self.rest = self.rest, b""
         return self._format.part(rest, timestamp(time_ns()), last=True)
 
 

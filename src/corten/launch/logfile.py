@@ -13,7 +13,9 @@ from corten.spec.jsonlite import dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
+    from typing import Any, Protocol
+
+    from corten.launch.slumber import Bag
 
     class LogSink(Protocol):
         """Where the output of a container goes; chunks of a stream in order."""
@@ -32,14 +34,19 @@ if TYPE_CHECKING:
         def close(self) -> None:
             """No more will come."""
 
+        def rest(self, bag: Bag) -> dict[str, Any]:
+            """See ``slumber``; the counterpart is :func:`open_log`."""
+
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _MODE = 0o640
 
 
-def open_log(log: Log) -> LogSink:
+def open_log(log: Log, rested: dict[str, Any] | None = None, bag: Bag | None = None) -> LogSink:
     """The sink of a driver.
 
+    Arguments:
+        rested, bag: what the ``rest`` of an earlier one told (see ``slumber``); None: a new one.
     Raises:
         InvalidArgument: an unknown driver.
         ResourceExhausted: the file can't be made.
@@ -49,9 +56,9 @@ def open_log(log: Log) -> LogSink:
     if log.driver == "json-file":
         attrs = dumps(log.attrs) if log.attrs else ""
         formats = (JsonFile("stdout", attrs), JsonFile("stderr", attrs))
-        return LogFile(log, Splitter(formats[0]), Splitter(formats[1]))
+        return LogFile(log, Splitter(formats[0]), Splitter(formats[1]), rested, bag)
     if log.driver == "cri":
-        return LogFile(log, Splitter(Cri("stdout")), Splitter(Cri("stderr")))
+        return LogFile(log, Splitter(Cri("stdout")), Splitter(Cri("stderr")), rested, bag)
     raise InvalidArgument(
         f"log driver {log.driver!r} is unknown", hint="use json-file, cri or none"
     )
@@ -74,11 +81,22 @@ class NoLog:
     def close(self) -> None:
         """Nothing to do."""
 
+    def rest(self, bag: Bag) -> dict[str, Any]:
+        """Nothing is kept."""
+        return {}
+
 
 class LogFile:
     """A file in one of the two formats. Every record is written whole or not at all."""
 
-    def __init__(self, log: Log, stdout: Splitter, stderr: Splitter) -> None:
+    def __init__(
+        self,
+        log: Log,
+        stdout: Splitter,
+        stderr: Splitter,
+        rested: dict[str, Any] | None = None,
+        bag: Bag | None = None,
+    ) -> None:
         self._path = log.path
         self._max_size = log.max_size
         self._max_files = max(1, log.max_files)
@@ -86,7 +104,24 @@ class LogFile:
         self._fd = -1
         self._size = 0
         self.dropped = 0
-        self.reopen()
+        if rested is None or bag is None:
+            self.reopen()
+            return
+        self._fd = bag.take(rested["fd"])
+        self._size = int(rested["size"])
+        self.dropped = int(rested["dropped"])
+        for stream, splitter in self._splitters.items():
+            splitter.rest = rested["rests"][stream].encode("latin-1")
+
+    def rest(self, bag: Bag) -> dict[str, Any]:
+        """See ``slumber``."""
+        rests = {name: s.rest.decode("latin-1") for name, s in self._splitters.items()}
+        return {
+            "fd": bag.hold(self._fd),
+            "size": self._size,
+            "dropped": self.dropped,
+            "rests": rests,
+        }
 
     def write(self, stream: str, chunk: bytes) -> None:
         """Append what the chunk completes."""

@@ -69,19 +69,28 @@ class Loop:
         while self.running:
             self.turn()
 
-    def turn(self) -> None:
-        """Wait once and call what is due."""
-        for fd, events in self._poll.poll(self._timeout()):
+    def turn(self, patience: float = -1) -> bool:
+        """Wait once and call what is due; False: there was nothing for ``patience`` seconds
+        (negative: for ever)."""
+        ready = self._poll.poll(self._timeout(patience))
+        for fd, events in ready:
             call = self._calls.get(fd)  # an earlier callback may have forgotten it
             if call is not None:
                 call(events)
         if self._timers:
             self._run_timers()
+            return True
+        return bool(ready)
 
-    def _timeout(self) -> int | None:
+    @property
+    def due(self) -> bool:
+        """Something is to be called later."""
+        return any([timer.call is not None for timer in self._timers])
+
+    def _timeout(self, patience: float) -> int | None:
         due = [timer.due for timer in self._timers if timer.call is not None]
         if not due:
-            return None
+            return None if patience < 0 else int(patience * 1000)
         return max(0, int((min(due) - monotonic()) * 1000) + 1)
 
     def _run_timers(self) -> None:

@@ -11,7 +11,8 @@ poststop hooks run, ``cleaned`` is written, and the monitor ends.
 
 from __future__ import annotations
 
-from time import time_ns
+from _socket import socket as Socket
+from time import monotonic, time_ns
 
 from corten.errors import CortenError, FailedPrecondition, NotFound, NotModified
 from corten.kernel.process import start_time
@@ -22,14 +23,15 @@ from corten.launch.logfile import open_log
 from corten.launch.loop import READ, Loop
 from corten.launch.peers import Listener, Peer, Request, describe
 from corten.launch.relay import Relay
+from corten.launch.slumber import Bag, pack
 from corten.launch.statefile import StateFile
 from corten.launch.stdio import Stdio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from _socket import socket as Socket
     from typing import Any
 
+    from corten.launch.keeper import Nap
     from corten.launch.logfile import LogSink
     from corten.launch.messages import Create
     from corten.launch.peers import Handler
@@ -37,6 +39,11 @@ if TYPE_CHECKING:
 
 _FULL_DISK = 0.5  # seconds between attempts to write the last state
 _LINGER = 0.05  # seconds between looks whether attachers have taken what is left
+# Seconds without anything to do after which the attendant ends: at first, and at most. Who is
+# woken soon sleeps less readily: it takes two milliseconds.
+_TIRED = 0.25
+_RESTLESS = 8.0
+_SOON = 2.0  # seconds of sleep
 
 
 class Monitor:
@@ -49,7 +56,9 @@ class Monitor:
         runtime: Runtime,
         state: StateFile,
         handler: Handler,
+        nap: Nap | None = None,
     ) -> None:
+        """``nap``: the way to the keeper; None: there is none, and no rest."""
         self.request = request
         self.runtime = runtime
         self.state = state
@@ -58,9 +67,11 @@ class Monitor:
         self.log: LogSink | None = None
         self.stdio: Stdio | None = None
         self.deleting: list[tuple[Peer, Request]] = []
-        self._what = what
+        self.what = what
         self._handler = handler
-        self._children = Children(self.loop)
+        self._nap = nap
+        self._tired = _TIRED
+        self._children = Children(self.loop, nap)
         self._relay = Relay(self.loop)
         self._process: Process | None = None
         self._listener: Listener | None = None
@@ -73,6 +84,79 @@ class Monitor:
         """As in ``state.json``."""
         status: str = self.state.record["status"]
         return status
+
+    # --- the attendant -----------------------------------------------------------------
+
+    def run(self) -> bool:
+        """Work until the container is over (False), or until nothing has happened for a while
+        and the keeper has taken over everything (True)."""
+        patience = usual = self._tired if self._nap is not None else -1.0
+        while self.loop.running:
+            if self.loop.turn(patience):
+                patience = usual
+            elif self._rest():
+                return True
+            else:
+                patience = min(_RESTLESS, 2 * patience)
+        return False
+
+    def told(self, packet: bytes) -> None:
+        """A child that ended while nobody was here."""
+        self._children.told(packet)
+
+    def _rest(self) -> bool:
+        """Leave everything to the keeper, if it can be left."""
+        nap, bag = self._nap, Bag()
+        if nap is None or self.status not in ("created", "running", "paused"):
+            return False
+        if self.execs or self.deleting or self.state.behind or self._failure or self.loop.due:
+            return False
+        parts = {
+            "runtime": self.runtime.rest(bag),
+            "stdio": self.stdio.rest(bag) if self.stdio is not None else None,
+            "relay": self._relay.rest(bag),
+            "log": self.log.rest(bag) if self.log is not None else None,
+            "peers": self._resting_peers(bag),
+        }
+        if self._listener is None or any([part is None for part in parts.values()]):
+            return False
+        data = {
+            **parts,
+            "request": self.request.to_dict(),
+            "listener": bag.watch(self._listener.fileno()),
+            "config": bag.hold(self.what.config_fd),
+            "lock": bag.hold(self.what.lock_fd),
+            "tired": self._tired,
+            "since": monotonic(),
+        }
+        if nap.rest(pack(data, bag), bag.watched, bag.held):
+            return True
+        for packet in nap.unread:
+            self.told(packet)
+        nap.unread.clear()
+        return False
+
+    def _resting_peers(self, bag: Bag) -> list[Any] | None:
+        if any([peer.busy for peer in self.peers]):
+            return None
+        return [[bag.watch(peer.sock.fileno()), peer.subscribed] for peer in self.peers]
+
+    def resume_from(self, data: dict[str, Any], bag: Bag) -> None:
+        """Go on where another attendant left off."""
+        request = self.request
+        soon = monotonic() - data["since"] < _SOON
+        self._tired = min(_RESTLESS, 2 * data["tired"]) if soon else _TIRED
+        self._listener = Listener(
+            self.loop, request.run_dir, self._accepted, bag.take(data["listener"])
+        )
+        self.log = open_log(messages.read(messages.Log, request.log), data["log"], bag)
+        self._process = self.runtime.resume_from(data["runtime"], bag, self.what)
+        self._children.expect(self._process, self._ended)
+        self.stdio = Stdio.resume_from(self.loop, self.log, data["stdio"], bag)
+        self._relay.resume_from(data["relay"], bag)
+        for key, subscribed in data["peers"]:
+            self.accept(Socket(fileno=bag.take(key))).subscribed = bool(subscribed)
+        self._watch_events()
 
     # --- life --------------------------------------------------------------------------
 
@@ -112,11 +196,10 @@ class Monitor:
             log=self.log,
             console_size=request.console_size,
         )
-        process = self._process = self.runtime.create(self._what, self.stdio.ends)
+        process = self._process = self.runtime.create(self.what, self.stdio.ends)
         self.stdio.created(process.console_fd)
         process.console_fd = -1
         self._children.expect(process, self._ended)
-        self.loop.watch(process.fileno(), READ, self._ended_early)
         self._watch_events()
         self.state.set(
             status="created",
@@ -150,21 +233,13 @@ class Monitor:
         try:
             self.runtime.start()
         except CortenError as error:
-            self.loop.forget(self.target("")[0].fileno())
             self._failure = error
             self._kill_quietly()
             raise
-        self.loop.forget(self.target("")[0].fileno())
         now = time_ns()
         self.state.set(status="running", started_at=now)
         started = messages.Started(pid=self.state.record["pid"], started_at=now)
         self.tell(messages.EVENT_START, started.to_dict())
-
-    def _ended_early(self, _events: int) -> None:
-        """Init ended before its start: its parent may not be us yet, and lets go of it."""
-        assert self._process is not None
-        self.loop.forget(self._process.fileno())
-        self.runtime.abandon()
 
     def pause(self) -> None:
         """Freeze the container."""

@@ -1,4 +1,5 @@
-"""The Runtime protocol by ``corten.oci``: its work is done in forks of the monitor."""
+"""The Runtime protocol by ``corten.oci``, in the attendant's own process: what it uses up of
+memory goes with the attendant."""
 
 from __future__ import annotations
 
@@ -6,10 +7,13 @@ import os
 
 from corten.cgroups import open_cgroup
 from corten.errors import CortenError, FailedPrecondition, NotFound, Unimplemented
-from corten.launch import nativework
+from corten.launch import config as configs
+from corten.launch.bundle import shares_pid
 from corten.launch.process import LocalProcess
-from corten.launch.worker import Worker
-from corten.oci.container import order_start
+from corten.oci import container
+from corten.oci.plan import PlanOptions, compile_plan, compile_process
+from corten.spec._struct import replace
+from corten.spec.runtime import parse_process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,95 +21,82 @@ if TYPE_CHECKING:
 
     from corten.cgroups.base import Cgroup
     from corten.launch.runtime import CreateRequest, Process, Streams
+    from corten.launch.slumber import Bag
+    from corten.oci.container import Created
+    from corten.oci.plan import Plan, ProcessPlan
 
 
 class NativeRuntime:
-    """See ``runtime.Runtime``."""
+    """See ``runtime.Runtime``. The caller's mount namespace is the one that the container's is
+    cloned from."""
 
-    def __init__(self, host_mount_ns: int) -> None:
-        """``host_mount_ns``: descriptor of the mount namespace that the container's is cloned
-        from, kept open."""
-        self._host = host_mount_ns
+    def __init__(self) -> None:
         self._request: CreateRequest | None = None
-        self._worker: Worker | None = None
+        self._created: Created | None = None  # until the start
+        self._bare = False  # all that a start takes is the order to init
+        self._start_fd = -1  # of a bare one that an earlier attendant created
         self._init: LocalProcess | None = None
         self._cgroup: Cgroup | None = None
         self._oom_fd = -1
-        self._start_fd = -1
         self._shared_pid = False
         self._poststop = False
         self.steps: list[tuple[str, int]] = []
 
-    def prepare(self, request: CreateRequest) -> None:
-        """Begin to plan, beside whatever the caller does before :meth:`create`. Nothing is
-        made before that."""
-        host = self._host
-        self._request = request
-        self._worker = Worker(
-            lambda channel: nativework.create(channel, request, host),
-            keep=[host, request.config_fd, request.lock_fd, *request.ns_fds.values()],
-            step="create",
-        )
-
     def create(self, request: CreateRequest, streams: Streams) -> Process:
         """See ``runtime.Runtime``."""
-        if self._worker is None:
-            self.prepare(request)
-        worker = self._worker
-        assert worker is not None
-        if request.cgroup:
-            kind = "systemd" if request.systemd_cgroup else None
-            self._cgroup = open_cgroup(request.cgroup, kind=kind)
-        worker.send(
-            "go",
-            *_ends(streams),
-            terminal=streams.terminal,
-            console_size=streams.console_size,
+        self._request = request
+        config = configs.load(request)
+        plan = _plan(request, config)
+        self._shared_pid = shares_pid(request, config)
+        self._poststop = bool((config.get("hooks") or {}).get("poststop"))
+        cgroup = self._cgroup = _cgroup(request)
+        if cgroup is not None:
+            cgroup.create()
+            cgroup.apply(plan.resources)
+        created = self._created = container.create(
+            plan,
+            stdio=_stdio(streams),
+            console=streams.terminal,
+            console_size=_size(streams),
+            cgroup=cgroup,
+            ns_fds=request.ns_fds,
+            alone=True,
         )
-        message, fds = worker.receive()
         for fd in request.ns_fds.values():
             os.close(fd)
-        self._shared_pid = bool(message["shared_pid"])
-        self._poststop = bool(message["poststop"])
-        self.steps = [(str(name), int(us)) for name, us in message["steps"]]
-        pidfd = fds.pop(0)
-        console = fds.pop(0) if message["console"] else -1
-        self._oom_fd = fds.pop(0) if message["oom"] else -1
-        if fds:  # nothing is left for the worker to do
-            self._start_fd = fds.pop(0)
-            self._end_worker()
-        self._init = LocalProcess(int(message["pid"]), pidfd, console)
+        self._bare = container.starts_barely(plan)
+        self._oom_fd = _oom_fd(cgroup)
+        self.steps = created.steps
+        self._init = LocalProcess(created.pid, created.pidfd, created.console_fd)
         return self._init
 
     def start(self) -> None:
         """See ``runtime.Runtime``."""
-        if self._start_fd >= 0:
+        created, self._created = self._created, None
+        if created is not None:
+            container.start(created)
+        elif self._start_fd >= 0:
             fd, self._start_fd = self._start_fd, -1
-            order_start(fd)
-            return
-        worker, self._worker = self._worker, None
-        if worker is None:
+            container.order_start(fd)
+        else:
             raise FailedPrecondition("the container was started", step="start")
-        try:
-            worker.send("start")
-            worker.receive()
-        finally:
-            worker.close()
 
     def exec(self, exec_id: str, process: dict[str, Any], streams: Streams) -> Process:
         """See ``runtime.Runtime``."""
         assert self._request is not None and self._init is not None
         request, init = self._request, self._init
-        worker = Worker(
-            lambda channel: nativework.exec(channel, request, init, process, streams),
-            keep=[request.config_fd, request.lock_fd, init.fileno(), *_ends(streams)],
-            step="exec",
+        started = container.exec_process(
+            _process_plan(request, configs.load(request)),
+            process,
+            pid=init.pid,
+            pidfd=init.fileno(),
+            stdio=_stdio(streams),
+            console=streams.terminal,
+            console_size=_size(streams),
+            cgroup=self._cgroup,
+            alone=True,
         )
-        try:
-            message, fds = worker.receive()
-        finally:
-            worker.close()
-        return LocalProcess(int(message["pid"]), fds[0], fds[1] if len(fds) > 1 else -1)
+        return LocalProcess(started.pid, started.pidfd, started.console_fd)
 
     def kill(self, signal: int, *, all: bool = False) -> None:
         """See ``runtime.Runtime``."""
@@ -156,18 +147,6 @@ class NativeRuntime:
         if self._shared_pid and self._cgroup is not None:
             self._cgroup.kill(9)
 
-    def abandon(self) -> None:
-        """See ``runtime.Runtime``."""
-        self._end_worker()
-        if self._start_fd >= 0:
-            os.close(self._start_fd)
-            self._start_fd = -1
-
-    def _end_worker(self) -> None:
-        if self._worker is not None:
-            self._worker.close()
-            self._worker = None
-
     def checkpoint(self, path: str) -> None:
         """Not offered yet."""
         raise Unimplemented("checkpoint is not offered yet", step="checkpoint", path=path)
@@ -178,7 +157,7 @@ class NativeRuntime:
 
     def delete(self) -> None:
         """See ``runtime.Runtime``."""
-        self.abandon()
+        self._let_init_go()
         if self._oom_fd >= 0:
             os.close(self._oom_fd)
             self._oom_fd = -1
@@ -189,22 +168,23 @@ class NativeRuntime:
         finally:
             self._run_poststop_hooks()
 
+    def _let_init_go(self) -> None:
+        """An init that waits for its start does not wait any more."""
+        if self._created is not None:
+            os.close(self._created.start_fd)
+            self._created = None
+        if self._start_fd >= 0:
+            os.close(self._start_fd)
+            self._start_fd = -1
+
     def _run_poststop_hooks(self) -> None:
         if not self._poststop or self._request is None:
             return
         self._poststop = False
-        request = self._request
-        worker = Worker(
-            lambda channel: nativework.poststop(channel, request),
-            keep=[request.config_fd],
-            step="poststop hooks",
-        )
         try:
-            worker.receive()
+            container.run_poststop_hooks(_plan(self._request, configs.load(self._request)))
         except CortenError:
             pass  # runtime.md, "Lifecycle" 13: a failure changes nothing
-        finally:
-            worker.close()
 
     def state(self) -> dict[str, Any]:
         """See ``runtime.Runtime``."""
@@ -221,6 +201,75 @@ class NativeRuntime:
         """Not offered here."""
         raise Unimplemented("features are printed by corten-oci", step="features")
 
+    # --- sleep -------------------------------------------------------------------------
 
-def _ends(streams: Streams) -> list[int]:
-    return [fd for fd in (streams.stdin, streams.stdout, streams.stderr) if fd >= 0]
+    def rest(self, bag: Bag) -> dict[str, Any] | None:
+        """See ``slumber``."""
+        if self._init is None or (self._created is not None and not self._bare):
+            return None  # its start takes the plan
+        start = self._created.start_fd if self._created is not None else self._start_fd
+        return {
+            "pid": self._init.pid,
+            "init": bag.hold(self._init.fileno()),
+            "oom": bag.watch(self._oom_fd),
+            "start": bag.hold(start),
+            "shared_pid": self._shared_pid,
+            "poststop": self._poststop,
+        }
+
+    def resume_from(self, state: dict[str, Any], bag: Bag, request: CreateRequest) -> Process:
+        """Be what :meth:`rest` told of; the handle of init."""
+        self._request = request
+        self._cgroup = _cgroup(request)
+        self._init = LocalProcess(int(state["pid"]), bag.take(state["init"]))
+        self._oom_fd = bag.take(state["oom"])
+        self._start_fd = bag.take(state["start"])
+        self._shared_pid = bool(state["shared_pid"])
+        self._poststop = bool(state["poststop"])
+        return self._init
+
+
+def _plan(request: CreateRequest, config: dict[str, Any]) -> Plan:
+    program = configs.default_program(request, config)
+    if program is None:
+        config = configs.with_seccomp(request, config)
+    options = PlanOptions(
+        container_id=request.id, rootfs=request.rootfs, pivot=not request.no_pivot
+    )
+    plan = compile_plan(
+        config, bundle=request.bundle, rootfs_mounts=request.rootfs_mounts, options=options
+    )
+    if program is None:
+        return plan
+    return replace(plan, process=replace(plan.process, seccomp=program))
+
+
+def _process_plan(request: CreateRequest, config: dict[str, Any]) -> ProcessPlan:
+    """Of the plan what an exec takes from it, in a third of the time."""
+    program = configs.default_program(request, config)
+    if program is None:
+        config = configs.with_seccomp(request, config)
+    profile = (config.get("linux") or {}).get("seccomp") if program is None else None
+    plan = compile_process(parse_process(config["process"]), profile)
+    return plan if program is None else replace(plan, seccomp=program)
+
+
+def _cgroup(request: CreateRequest) -> Cgroup | None:
+    if not request.cgroup:
+        return None
+    return open_cgroup(request.cgroup, kind="systemd" if request.systemd_cgroup else None)
+
+
+def _oom_fd(cgroup: Cgroup | None) -> int:
+    try:
+        return cgroup.oom_fd() if cgroup is not None else -1
+    except CortenError:
+        return -1  # OOM kills are counted at the end then
+
+
+def _stdio(streams: Streams) -> tuple[int, int, int] | None:
+    return None if streams.terminal else (streams.stdin, streams.stdout, streams.stderr)
+
+
+def _size(streams: Streams) -> tuple[int, int] | None:
+    return streams.console_size if any(streams.console_size) else None

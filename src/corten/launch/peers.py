@@ -83,6 +83,11 @@ class Peer:
         """Something was not taken yet."""
         return bool(self._queue)
 
+    @property
+    def busy(self) -> bool:
+        """In the middle of a message, in or out."""
+        return bool(self._queue) or self._receiver.busy
+
     def _send(self, data: dict[str, Any], fds: dict[str, int]) -> None:
         if self.sock.fileno() < 0:
             return
@@ -147,10 +152,17 @@ class Peer:
 class Listener:
     """``monitor.sock``: root and the monitor's own user may speak to it."""
 
-    def __init__(self, loop: Loop, run_dir: str, accepted: Callable[[Socket], None]) -> None:
+    def __init__(
+        self, loop: Loop, run_dir: str, accepted: Callable[[Socket], None], fd: int = -1
+    ) -> None:
+        """``fd``: a socket that listens already, or -1."""
         self._loop = loop
         self._accepted = accepted
-        self._sock = Socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK)
+        self._sock = Socket(fileno=fd) if fd >= 0 else self._bind(run_dir)
+        loop.watch(self._sock.fileno(), READ, self._accept)
+
+    def _bind(self, run_dir: str) -> Socket:
+        sock = Socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK)
         directory = os.open(run_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             try:
@@ -158,11 +170,15 @@ class Listener:
             except FileNotFoundError:
                 pass
             # An address holds 107 bytes; run_dir may be longer.
-            self._sock.bind(f"/proc/self/fd/{directory}/monitor.sock")
+            sock.bind(f"/proc/self/fd/{directory}/monitor.sock")
         finally:
             os.close(directory)
-        self._sock.listen(64)
-        loop.watch(self._sock.fileno(), READ, self._accept)
+        sock.listen(64)
+        return sock
+
+    def fileno(self) -> int:
+        """The listening socket's."""
+        return self._sock.fileno()
 
     def _accept(self, _events: int) -> None:
         try:

@@ -32,11 +32,12 @@ def move_into(group: str) -> None:
         sys.stderr.write(f"corten launcher: it stays in the daemon's cgroup: {error}\n")
 
 
-def join(path: str) -> None:
-    """Make the group ``path`` if need be and move this process into it."""
+def join(path: str, *others: int) -> None:
+    """Make the group ``path`` if need be and move this process into it, and ``others``."""
     group = open_cgroup(path)
     group.create()
-    group.add_process(os.getpid())
+    for pid in (os.getpid(), *others):
+        group.add_process(pid)
 
 
 def _into_scope(name: str) -> None:

@@ -30,7 +30,7 @@ from corten.kernel.namespaces import (
 from corten.kernel.process import clone3, start_time
 from corten.launch import messages, placement
 from corten.launch.children import Children
-from corten.launch.forked import become_monitor, keep_only
+from corten.launch.forked import become_monitor, keep_only, own_mounts
 from corten.launch.loop import Loop
 from corten.launch.messages import CreatePod, MonitorState
 from corten.launch.peers import Listener, Peer, Request, describe
@@ -46,11 +46,17 @@ _MAKES = ("ipc", "uts", "pid")
 
 
 def run(request: CreatePod, packet: Packet, lock: int, host_mount_ns: int) -> None:
-    """Be the monitor of one pod until it is deleted. Never returns; arguments as for
-    ``container.run``."""
+    """Be the monitor of one pod until it is deleted. Never returns.
+
+    Arguments:
+        packet: has the request's descriptors.
+        lock: descriptor of the locked ``run_dir/lock``, kept open as long as we live.
+        host_mount_ns: descriptor of the host's mount namespace.
+    """
     code = 1
     try:
         become_monitor(f"corten-{request.id[:8]}", [lock, *packet.fds.values()], host_mount_ns)
+        own_mounts()
         monitor = PodMonitor(request)
         monitor.create(packet)
         monitor.loop.run()

@@ -36,9 +36,11 @@ class LocalProcess:
             return 255, 0
         if info is None or info.si_pid == 0:
             return None
-        if info.si_code == os.CLD_EXITED:
-            return info.si_status, 0
-        return 128 + info.si_status, info.si_status
+        return _exit_of(info.si_code, info.si_status)
+
+    def reaped(self, code: int, status: int) -> None:
+        """See ``runtime.Process``."""
+        self._exit = _exit_of(code, status)
 
     def signal(self, number: int) -> None:
         """Send a signal; NotFound when it has ended."""
@@ -52,3 +54,9 @@ class LocalProcess:
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
+
+
+def _exit_of(code: int, status: int) -> tuple[int, int]:
+    if code == os.CLD_EXITED:
+        return status, 0
+    return 128 + status, status

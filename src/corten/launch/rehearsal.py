@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from corten.launch.runtime import Process, Streams
+    from corten.launch.slumber import Bag
 
 _KILL = 9
 _TIMES = 12  # bytecode is specialised after eight calls
@@ -126,7 +127,10 @@ class _Stub:
 
     def init_ended(self) -> None: ...
 
-    def abandon(self) -> None: ...
+    def rest(self, bag: Bag) -> None: ...
+
+    def resume_from(self, state: dict[str, Any], bag: Bag, request: CreateRequest) -> Process:
+        return _process(-1, waits=False)
 
     def checkpoint(self, path: str) -> None: ...
 

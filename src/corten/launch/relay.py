@@ -25,13 +25,15 @@ from _socket import socket as Socket
 from errno import EINPROGRESS
 
 from corten.launch.loop import GONE, READ, WRITE
+from corten.launch.messages import Published, read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from corten.launch.loop import Loop
-    from corten.launch.messages import Published
+    from corten.launch.slumber import Bag
 
 _CHUNK = 32 << 10
 _CONNECTIONS = 1000  # at once; more wait in the listening socket's backlog
@@ -51,8 +53,22 @@ class Relay:
         sock = Socket(fileno=fd)
         sock.setblocking(False)
         self._listening.append((sock, target))
-        if sock.getsockopt(SOL_SOCKET, SO_ACCEPTCONN):
+        if _listens(sock):
             self._watch(sock, target)
+
+    def rest(self, bag: Bag) -> list[Any] | None:
+        """See ``slumber``."""
+        if self._pairs:
+            return None
+        return [
+            [(bag.watch if _listens(sock) else bag.hold)(sock.fileno()), target.to_dict()]
+            for sock, target in self._listening
+        ]
+
+    def resume_from(self, state: list[Any], bag: Bag) -> None:
+        """Inverse of :meth:`rest`."""
+        for key, target in state:
+            self.publish(bag.take(key), read(Published, target))
 
     def _watch(self, sock: Socket, target: Published) -> None:
         self._loop.watch(sock.fileno(), READ, lambda _events: self._accept(sock, target))
@@ -73,7 +89,7 @@ class Relay:
         if self._full:
             self._full = False
             for sock, target in self._listening:
-                if sock.getsockopt(SOL_SOCKET, SO_ACCEPTCONN):
+                if _listens(sock):
                     self._watch(sock, target)
 
     def close(self) -> None:
@@ -84,6 +100,10 @@ class Relay:
         self._listening.clear()
         for pair in list(self._pairs):
             pair.close()
+
+
+def _listens(sock: Socket) -> bool:
+    return bool(sock.getsockopt(SOL_SOCKET, SO_ACCEPTCONN))
 
 
 class _Pair:

@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Protocol
 
+    from corten.launch.slumber import Bag
     from corten.spec.mount import Mount
 else:
     Protocol = object
@@ -63,6 +64,10 @@ class Process(Protocol):
         """None while it runs, else (exit code as a shell counts it, signal that ended it or
         0); the same at every later call."""
 
+    def reaped(self, code: int, status: int) -> None:
+        """Somebody else has: what :meth:`reap` returns from now on, as ``si_code`` and
+        ``si_status`` of waitid(2)."""
+
     def signal(self, number: int) -> None:
         """Send a signal. Raises NotFound when it has ended."""
 
@@ -110,9 +115,6 @@ class Runtime(Protocol):
     def init_ended(self) -> None:
         """Init was reaped: end what its death did not (a shared PID namespace's processes)."""
 
-    def abandon(self) -> None:
-        """Init ended before its start: nobody waits for it any more."""
-
     def checkpoint(self, path: str) -> None:
         """Write the processes to ``path``. Unimplemented where the runtime can't."""
 
@@ -127,6 +129,13 @@ class Runtime(Protocol):
 
     def features(self) -> dict[str, Any]:
         """The specification's features object."""
+
+    def rest(self, bag: Bag) -> dict[str, Any] | None:
+        """Everything that lasts, for another object in another process to go on with (see
+        ``slumber``); None: not now, or never."""
+
+    def resume_from(self, state: dict[str, Any], bag: Bag, request: CreateRequest) -> Process:
+        """Inverse of :meth:`rest`, in place of :meth:`create`."""
 
     @property
     def steps(self) -> list[tuple[str, int]]:

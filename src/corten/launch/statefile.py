@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from corten.launch.messages import MonitorState
-from corten.spec.jsonlite import dumpb
+from corten.launch.messages import MonitorState, read
+from corten.spec.jsonlite import dumpb, loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +31,25 @@ class StateFile:
         self._path = f"{run_dir}/state.json"
         self._behind = False
         self.record: dict[str, Any] = state.to_dict()
+
+    @classmethod
+    def load(cls, run_dir: str) -> StateFile:
+        """What an attendant before us wrote.
+
+        Raises:
+            OSError, CortenError: it is not there, or not ours.
+        """
+        fd = os.open(f"{run_dir}/state.json", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            raw = os.read(fd, os.fstat(fd).st_size)
+        finally:
+            os.close(fd)
+        return cls(run_dir, read(MonitorState, loads(raw, what="state.json")))
+
+    @property
+    def behind(self) -> bool:
+        """The file does not say it all."""
+        return self._behind
 
     def set(self, **changes: Any) -> None:
         """Change fields and write the file, by rename."""

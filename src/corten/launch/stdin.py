@@ -62,6 +62,15 @@ class Input:
             fd, self._fd = self._fd, -1
             self._loop.close(fd)
 
+    @property
+    def idle(self) -> bool:
+        """Nothing waits to be written."""
+        return not self._pending and not self._closing
+
+    def fileno(self) -> int:
+        """The writing side, -1 once it is closed."""
+        return self._fd
+
     def _flush(self, _events: int) -> None:
         try:
             while self._pending:

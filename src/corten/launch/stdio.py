@@ -15,9 +15,11 @@ from corten.launch.stdin import Input
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from corten.launch.logfile import LogSink
     from corten.launch.loop import Loop, Timer
+    from corten.launch.slumber import Bag
 
 CHUNK = 8192
 _PIPE_MAX = 1 << 20  # what a pipe may hold when its process has ended (fs.pipe-max-size)
@@ -101,6 +103,45 @@ class Stdio:
         for fd in self._outputs:
             os.set_blocking(fd, False)
             self._watch(fd)
+
+    def rest(self, bag: Bag) -> dict[str, Any] | None:
+        """See ``slumber``."""
+        typed = self._input
+        if self._attachers or self._ended or self._theirs or self._paused:
+            return None
+        if typed is not None and not typed.idle:
+            return None
+        return {
+            "tty": self._tty,
+            "stdin_once": self._stdin_once,
+            "size": self._size,
+            "outputs": [[bag.watch(fd), name] for fd, name in self._outputs.items()],
+            "stdin": typed is not None,
+            "input": bag.hold(typed.fileno()) if typed is not None else -1,
+        }
+
+    @classmethod
+    def resume_from(cls, loop: Loop, log: LogSink, state: dict[str, Any], bag: Bag) -> Stdio:
+        """Inverse of :meth:`rest`."""
+        rows, columns = state["size"]
+        self = cls(
+            loop, tty=False, stdin=False, stdin_once=False, discard=True, log=log,
+            console_size=(rows, columns),
+        )  # fmt: skip
+        self._close_theirs()  # the process has its ends
+        self._tty, self._stdin_once = bool(state["tty"]), bool(state["stdin_once"])
+        for key, name in state["outputs"]:
+            fd = bag.take(key)
+            self._outputs[fd] = str(name)
+            if self._tty:
+                self._console = fd
+            self._watch(fd)
+        if state["stdin"]:
+            self._input = Input(loop, bag.take(state["input"]))
+            if self._input.fileno() < 0:
+                self._input.close()
+            self._input.on_full = self._input_full
+        return self
 
     def attach(self, *, stdin: bool, stdout: bool, stderr: bool, given: int = -1) -> int:
         """A new attacher.

@@ -157,6 +157,11 @@ class Receiver:
                 _read_body(packet)
             return packet
 
+    @property
+    def busy(self) -> bool:
+        """Descriptors have come ahead of their message."""
+        return bool(self._ahead)
+
     def close(self) -> None:
         """Close descriptors that came ahead of a message that never did."""
         for fd in self._ahead.values():

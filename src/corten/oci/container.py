@@ -93,6 +93,7 @@ def create(
     ns_fds: dict[str, int] | None = None,
     preserve_fds: int = 0,
     listen_fd: int = -1,
+    alone: bool = False,
     on_step: Callable[[str, int], None] | None = None,
 ) -> Created:
     """Make the container up to the point where only its program is missing.
@@ -111,6 +112,7 @@ def create(
         preserve_fds: that many descriptors from 3 on stay open in the program.
         listen_fd: a listening SOCK_SEQPACKET socket; after :func:`leave_waiting` init waits
             there for :func:`start_by_socket`.
+        alone: init closes every other descriptor of the caller's at its birth, not at its end.
         on_step: called with each step's name and microseconds, when all is done.
     Raises:
         ProgramNotFound, ProgramNotExecutable: the program, looked up inside the container.
@@ -122,6 +124,8 @@ def create(
     wiring.console_size = console_size or plan.process.process.console_size
     wiring.preserve = preserve_fds
     wiring.listen = listen_fd
+    if alone:
+        wiring.keep = [plan.options.host_mount_ns]
     opened: list[int] = []
     try:
         wiring.join = _namespaces_to_join(plan, ns_fds or {}, opened)
@@ -332,6 +336,7 @@ def exec_process(
     console_size: tuple[int, int] | None = None,
     cgroup: Cgroup | None = None,
     preserve_fds: int = 0,
+    alone: bool = False,
 ) -> Started:
     """Run another process in a container: joins all namespaces of ``pid``, executes, returns
     when the program was executed.
@@ -342,7 +347,7 @@ def exec_process(
         process: a ``process`` object of the specification.
         pid: init's process id.
         pidfd: init's, so that a reused number is never joined; -1: opened here.
-        stdio, console, console_size, preserve_fds: as in :func:`create`.
+        stdio, console, console_size, preserve_fds, alone: as in :func:`create`.
         cgroup: the container's.
     Raises:
         FailedPrecondition: init has ended.
@@ -356,6 +361,8 @@ def exec_process(
     wiring.console_size = console_size or compiled.process.console_size
     wiring.preserve = preserve_fds
     target = _target(pid, pidfd)
+    if alone:
+        wiring.keep = [target.pidfd, target.root]
     cgroup_fd = -1
     try:
         wiring.join_files = cgroup.join_files() if cgroup is not None else []

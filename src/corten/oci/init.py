@@ -46,6 +46,8 @@ class Wiring:
         join: namespaces to enter, by type.
         preserve: that many descriptors from 3 on stay open.
         listen: a listening socket to be started by, or -1: by the channel.
+        keep: descriptors besides these that are needed before the program is; all others are
+            closed at once. None: they are left to :meth:`_Init.finish`.
     """
 
     __slots__ = (
@@ -54,6 +56,7 @@ class Wiring:
         "console_size",
         "join",
         "join_files",
+        "keep",
         "listen",
         "ours",
         "preserve",
@@ -70,6 +73,15 @@ class Wiring:
         self.join: dict[str, int] = {}
         self.preserve = 0
         self.listen = -1
+        self.keep: list[int] | None = None
+
+    def close_others(self) -> None:
+        """Close what is neither listed here nor to be kept."""
+        if self.keep is None:
+            return
+        first = 3 + self.preserve
+        mine = (self.channel.fileno(), self.listen, *self.join_files, *self.join.values())
+        close_others([fd for fd in {*mine, *self.keep} if fd >= first], first)
 
 
 def run_init(plan: Plan, wiring: Wiring, context: Context, *, awaited: bool) -> NoReturn:
@@ -114,6 +126,7 @@ def settle(wiring: Wiring) -> None:
         for number, fd in enumerate(copies):
             posix.dup2(fd, number, inheritable=True)
             posix.close(fd)
+    wiring.close_others()
 
 
 def join_cgroups(files: list[int]) -> None:
