@@ -258,6 +258,7 @@ def _live(make: Make, directory: Path) -> None:
 def _crash(host: Host, make: Make) -> None:
     """A defect prints its traceback: the run directory vanishes under the monitor."""
     container: Container = make(SLEEP).create().start()
+    (container.dir / "state.json.new").unlink()  # space for the next version
     (container.dir / "state.json.new").mkdir()
     container.talk.connection.send(Delete(force=True))
     container.talk.end()

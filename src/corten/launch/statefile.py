@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from errno import EISDIR, ENOENT, ENOTDIR
 
 from corten.launch.messages import MonitorState, read
 from corten.spec.jsonlite import dumpb, loads
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 # codes from the events, this file keeps the last ones for a daemon that was away.
 _ENDED_EXECS = 64
 _GROWTH = 512  # bytes that an exit adds to the record
+_NOT_OURS = (ENOENT, ENOTDIR, EISDIR)  # somebody took the run directory away
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
 
 
@@ -67,11 +69,17 @@ class StateFile:
         self.set()
 
     def settle(self) -> bool:
-        """Write what the file system did not take before; whether the file says it all."""
+        """Write what the file system did not take before; whether the file says it all.
+
+        Raises:
+            OSError: there is no run directory any more, which no waiting brings back.
+        """
         if self._behind:
             try:
                 self.write()
-            except OSError:
+            except OSError as error:
+                if error.errno in _NOT_OURS:
+                    raise
                 return False
         return True
 
