@@ -17,6 +17,7 @@ from corten.engine.operations import insist, logged
 from corten.engine.parts import Parts
 from corten.engine.trees import remove_tree
 from corten.engine.types import Container
+from corten.errors import DeadlineExceeded
 from corten.launch import client, orphan
 from corten.launch.messages import Exit, MonitorState
 
@@ -24,6 +25,8 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _RELEASE = 10.0  # seconds after which an exit is recorded although its cleaning-up hangs
 _BURY = 60.0
+_PATIENCE = 30.0  # seconds to wait for another operation's end
+_HINT = "the daemon's log has the reason; try again later"
 LOST = 137  # what a container gets whose monitor was killed
 
 
@@ -57,10 +60,36 @@ class Run:
 
 async def settle(parts: Parts, container_id: str) -> None:
     """Wait for a start that is under way: its program may speak, and be answered with a
-    signal or an exec, before the start is recorded."""
+    signal or an exec, before the start is recorded.
+
+    Raises:
+        DeadlineExceeded: it hangs.
+    """
     run = parts.runs.get(container_id)
-    if run is not None:
-        await asyncio.shield(run.started)
+    if run is None:
+        return
+    try:
+        async with asyncio.timeout(parts.settings.start_deadline + _PATIENCE):
+            await asyncio.shield(run.started)
+    except TimeoutError:
+        raise DeadlineExceeded(
+            f"the start of container {container_id} has no end", hint=_HINT
+        ) from None
+
+
+async def finish(run: Run) -> None:
+    """Wait until nothing is left of a run whose end is due.
+
+    Raises:
+        DeadlineExceeded: its cleaning-up hangs, or waits for space on a disk.
+    """
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await run.finished.wait()
+    except TimeoutError:
+        raise DeadlineExceeded(
+            f"container {run.container_id} is still being cleaned up after", hint=_HINT
+        ) from None
 
 
 class Runs:

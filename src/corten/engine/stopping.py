@@ -14,7 +14,14 @@ from corten.engine.runs import Run, settle
 from corten.engine.specgen.resources import linux_resources
 from corten.engine.specgen.signals import signal_number
 from corten.engine.types import Container, Resources, Tenant
-from corten.errors import FailedPrecondition, InvalidArgument, NotFound, NotModified, Unavailable
+from corten.errors import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    NotModified,
+    Unavailable,
+)
 from corten.launch import groups
 from corten.launch.messages import Kill, Message, Pause, Resize, Resume, Update
 
@@ -99,6 +106,9 @@ class Signaller:
             await self._send(run, number)
         except (NotFound, Unavailable):  # Unavailable: its monitor has ended, with it
             return
+        except DeadlineExceeded:
+            if number == _KILL:
+                run.monitor.kill()
 
     # kill ------------------------------------------------------------------------------
 
