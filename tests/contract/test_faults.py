@@ -55,6 +55,17 @@ def test_containers_outlive_the_launcher(own_host: Host, layer: Path) -> None:
     container.gone()
 
 
+def test_a_launcher_that_is_told_to_end_ends(own_host: Host, layer: Path) -> None:
+    """And nothing else does: its daemon starts another."""
+    container = maker(own_host, layer, RUNTIMES["native"])(SLEEP).create().start()
+    os.kill(own_host.launcher.pid, signal.SIGTERM)
+    own_host.reap()
+    own_host.start()
+    assert container.talk.ask(GetState())["status"] == "running"
+    container.talk.ask(Delete(force=True))
+    container.gone()
+
+
 def test_a_second_launcher_is_refused(own_host: Host) -> None:
     pid = (own_host.base / "launcher.lock").read_text()
     assert int(pid) == own_host.hello.pid

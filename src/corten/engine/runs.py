@@ -170,7 +170,11 @@ def _of_exit(exit_: Exit) -> Outcome:
     """From the monitor's event."""
     error = "" if exit_.error is None else str(exit_.error.get("message", ""))
     return Outcome(
-        code=exit_.code, finished_at=exit_.finished_at, oom_killed=exit_.oom_killed, error=error
+        code=exit_.code,
+        finished_at=exit_.finished_at,
+        oom_killed=exit_.oom_killed,
+        reason=exit_.reason,
+        error=error,
     )
 
 

@@ -12,7 +12,7 @@ from corten.engine.door import Tx
 from corten.engine.parts import Parts
 from corten.engine.runs import Run, settle
 from corten.engine.specgen.resources import linux_resources
-from corten.engine.specgen.signals import signal_number
+from corten.engine.specgen.signals import signal_number, stop_timeout
 from corten.engine.types import Container, Resources, Tenant
 from corten.errors import (
     DeadlineExceeded,
@@ -26,7 +26,6 @@ from corten.launch import groups
 from corten.launch.messages import Kill, Message, Pause, Resize, Resume, Update
 
 _KILL = 9
-_DEFAULT_TIMEOUT = 10.0  # seconds; Docker's
 _AFTER_KILL = 30.0  # seconds for SIGKILL to work; a process in the kernel may take longer
 
 
@@ -46,8 +45,7 @@ class Signaller:
         wanted = signal or record.config.stop_signal or "TERM"
         number = signal_number(wanted)
         if timeout is None:
-            given = record.config.stop_timeout
-            timeout = _DEFAULT_TIMEOUT if given is None else float(given)
+            timeout = stop_timeout(record.config)
         seconds = timeout
         # A stop that is less patient than the one under way is an operation of its own.
         key = ("stop", record.id, str(number), str(seconds))

@@ -164,6 +164,7 @@ class Launcher:
         try:
             pid, pidfd = clone3()
             if pid == 0:
+                _signal.signal(_signal.SIGTERM, _signal.SIG_IGN)
                 _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
                 run(lock)
         finally:
@@ -281,6 +282,8 @@ def warm_up(state_dir: str) -> None:
     rehearse(state_dir)
     set_child_subreaper(False)
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)  # monitors are nobody's zombies
+    # It ends us as SIGKILL does: the daemon starts another. No fork of ours is concerned.
+    _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
     sys.meta_path.clear()
     sys.path_hooks.clear()
     sys.path.clear()

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from corten.launch.runtime import CreateRequest, Process, Runtime
 
 _FULL_DISK = 0.5  # seconds between attempts to write the last state
+_SIGTERM = 15
 _LINGER = 0.05  # seconds between looks whether attachers have taken what is left
 
 
@@ -60,12 +61,13 @@ class Monitor:
         self.deleting: list[tuple[Peer, Request]] = []
         self._what = what
         self._handler = handler
-        self._children = Children(self.loop)
+        self._children = Children(self.loop, self._told_to_end)
         self._relay = Relay(self.loop)
         self._process: Process | None = None
         self._listener: Listener | None = None
         self._failure: CortenError | None = None
         self._drained = False
+        self._going_down = False
         self.execs = Execs(self.loop, self._children, runtime, state, self.tell, self._end_if_over)
 
     @property
@@ -208,9 +210,24 @@ class Monitor:
             self._kill_quietly()
         self._end_if_over()
 
-    def _kill_quietly(self) -> None:
+    def _told_to_end(self) -> None:
+        """SIGTERM: the machine goes down. The container is stopped as its daemon would do it;
+        who is told a second time changes nothing."""
+        if self._going_down or self.status in ("creating", "exited"):
+            return
+        self._going_down = True
+        if self.status == "created":
+            self._kill_quietly()
+            return
+        if self.status == "paused":
+            self._thaw_to_die()
+        self._kill_quietly(int(self.request.stop_signal or _SIGTERM), all=False)
+        if self.request.stop_timeout >= 0:
+            self.loop.after(self.request.stop_timeout, self._kill_quietly)
+
+    def _kill_quietly(self, signal: int = 9, *, all: bool = True) -> None:
         try:
-            self.kill(9, all=True)
+            self.kill(signal, all=all)
         except CortenError:
             pass  # it has ended, which is what was wanted
 
@@ -227,7 +244,7 @@ class Monitor:
             exit_code=code,
             signal=signal,
             oom_killed=oom,
-            reason="oom" if oom and signal == 9 else "",
+            reason="oom" if oom and signal == 9 else "shutdown" if self._going_down else "",
             error=self._failure.to_dict() if self._failure is not None else None,
             finished_at=time_ns(),
             log_dropped=self.log.dropped if self.log is not None else 0,
@@ -245,6 +262,7 @@ class Monitor:
             oom_killed=record["oom_killed"],
             finished_at=record["finished_at"],
             error=record["error"],
+            reason=record["reason"],
         )
         self.tell(messages.EVENT_EXIT, exit.to_dict())
         if self._process is not None:
