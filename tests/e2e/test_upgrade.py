@@ -82,5 +82,5 @@ def test_a_unit_is_found_by_its_cgroup(
     from corten.daemon import restart as module
 
     monkeypatch.setattr(module, "_BOOTED", str(tmp_path))
-    monkeypatch.setattr(module.Path, "read_text", lambda *_: f"0::{group}\n")
+    monkeypatch.setattr(Path, "read_text", lambda *_: f"0::{group}\n")
     assert module._unit_of(1) == ("corten.service" if "service" in group else "")
