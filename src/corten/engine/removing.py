@@ -6,7 +6,6 @@ import asyncio
 
 from corten.engine import states
 from corten.engine.door import Tx
-from corten.engine.operations import insist
 from corten.engine.parts import Parts
 from corten.engine.runs import finish
 from corten.engine.stopping import Signaller
@@ -48,7 +47,7 @@ class Remover:
         if record is None:
             return
         tenant = record.tenant
-        await insist(
+        await self._parts.operations.insist(
             lambda: self.remove(tenant, container_id, force=False),
             f"the removal of container {container_id[:12]}",
         )
@@ -65,7 +64,7 @@ class Remover:
                 raise FailedPrecondition(f"container {container_id} was started meanwhile")
             run = parts.runs.get(container_id)
             if run is not None:
-                await finish(run)
+                await finish(parts, run)
             durable = not record.config.auto_remove
             await parts.door.commit(
                 lambda tx: tx.begin("remove", "container", container_id, record.tenant),

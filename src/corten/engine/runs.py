@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -13,7 +14,7 @@ from corten.engine import states
 from corten.engine.boot import wall_ns
 from corten.engine.door import Tx
 from corten.engine.monitors import Monitor
-from corten.engine.operations import insist, logged
+from corten.engine.operations import logged
 from corten.engine.parts import Parts
 from corten.engine.trees import remove_tree
 from corten.engine.types import Container
@@ -77,7 +78,7 @@ async def settle(parts: Parts, container_id: str) -> None:
         ) from None
 
 
-async def finish(run: Run) -> None:
+async def finish(parts: Parts, run: Run) -> None:
     """Wait until nothing is left of a run whose end is due.
 
     Raises:
@@ -85,6 +86,8 @@ async def finish(run: Run) -> None:
     """
     try:
         async with asyncio.timeout(_PATIENCE):
+            if not run.finished.is_set():
+                await parts.operations.hurry()
             await run.finished.wait()
     except TimeoutError:
         raise DeadlineExceeded(
@@ -124,7 +127,7 @@ class Runs:
         await asyncio.wait((release,), timeout=None if exit_ is None else _RELEASE)
         if started:
             outcome = outcome_of_state(release.result()) if exit_ is None else _of_exit(exit_)
-            await insist(
+            await self._parts.operations.insist(
                 lambda: self._parts.door.commit(
                     lambda tx: record_exit(tx, run.container_id, outcome)
                 ),
@@ -159,7 +162,8 @@ class Runs:
 
     async def _detach(self, run: Run) -> None:
         if run.networked:
-            await insist(lambda: self._parts.networks.detach(run.container_id), _what(run))
+            step = partial(self._parts.networks.detach, run.container_id)
+            await self._parts.operations.insist(step, _what(run))
 
 
 def _what(run: Run) -> str:

@@ -66,7 +66,7 @@ class Starter:
                 raise NotModified(f"container {record.id} runs already")
             earlier = parts.runs.get(record.id)
             if earlier is not None:
-                await finish(earlier)
+                await finish(parts, earlier)
             outcome = await self._run(record)
         if isinstance(outcome, Container):
             return outcome
@@ -153,7 +153,7 @@ class Starter:
         if not run.monitor.ended.is_set():
             await run.monitor.delete()
         run.started.set_result(False)
-        await logged(finish(run), f"the undo of a start of {record.id[:12]}")
+        await logged(finish(self._parts, run), f"the undo of a start of {record.id[:12]}")
         for _request, end in self._parts.attaching.pop(record.id, ()):
             end.close()
         code, text = _exit_code(error), str(error) or type(error).__name__

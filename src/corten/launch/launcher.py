@@ -263,8 +263,8 @@ def _lock_launcher(state_dir: str) -> int:
         raise FailedPrecondition(
             "another launcher serves this state directory", path=state_dir
         ) from None
-    os.ftruncate(fd, 0)
-    os.write(fd, b"%d\n" % os.getpid())
+    # In place, as long as any number: on a full disk there is no other space for it.
+    os.write(fd, b"%-10d\n" % os.getpid())
     return fd
 
 
