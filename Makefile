@@ -22,7 +22,7 @@ demo: install ## install everything, start the daemon, run a container from this
 install: ## install Corten and the system packages it needs (DEPS=DIR: dependencies from there, not PyPI)
 	$(PYTHON) tools/install.py $(if $(DEPS),--deps $(DEPS)) install
 
-upgrade: install ## install this version; running containers go on
+upgrade: install ## install this version and restart the daemon; running containers go on
 
 uninstall: ## remove Corten; PURGE=1 takes images, containers, configuration and packages too
 	$(PYTHON) tools/install.py uninstall $(if $(PURGE),--purge)

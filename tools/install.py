@@ -301,6 +301,16 @@ def install(args: argparse.Namespace) -> None:
         config.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(prefix / "current/share/config.toml", config)
     say(f"version {version()} is installed in {final}")
+    restart_daemon(prefix)
+
+
+def restart_daemon(prefix: Path) -> None:
+    """A daemon that runs would go on serving from the files of the version before."""
+    if run(str(prefix / "current/bin/cortend"), "--restart", check=False):
+        raise SystemExit(
+            "corten: the new version is installed, but the old daemon could not be replaced; "
+            "containers go on\nHint: stop it, then start it: systemctl restart corten"
+        )
 
 
 def generate_stubs() -> None:
@@ -345,23 +355,54 @@ def uninstall(args: argparse.Namespace) -> None:
                 "corten: the daemon and its containers could not be stopped, nothing was removed\n"
                 f"Hint: stop them, then repeat; to remove the files regardless: rm {program}"
             )
-    for name in PROGRAMS:
-        link = Path(args.bindir) / name
-        if link.is_symlink() and str(prefix) in os.readlink(link):
-            link.unlink()
-    Path("/etc/systemd/system/corten.service").unlink(missing_ok=True)
+    remove_links(prefix, Path(args.bindir))
+    remove_system_files(Path("/"))
     if has_systemd():
         run("systemctl", "daemon-reload", check=False)
-    for _shell, directory, name in COMPLETIONS:
-        (Path("/") / directory / name).unlink(missing_ok=True)
-    added = (prefix / ".apt-added").read_text().split() if (prefix / ".apt-added").exists() else []
-    shutil.rmtree(prefix, ignore_errors=True)
-    shutil.rmtree("/run/corten", ignore_errors=True)
+    added = remove_tree(prefix, purge=args.purge)
     if args.purge:
         purge(added)
-    elif added:
-        say(f"kept: /var/lib/corten, /etc/corten and the packages {' '.join(added)} (PURGE=1)")
+    else:
+        kept = f" and the packages {' '.join(added)}" if added else ""
+        say(f"kept: /var/lib/corten, /etc/corten{kept}; PURGE=1 removes these too")
     say("removed")
+
+
+def remove_links(prefix: Path, bindir: Path) -> None:
+    for name in PROGRAMS:
+        link = bindir / name
+        if link.is_symlink() and str(prefix) in os.readlink(link):
+            link.unlink()
+
+
+def remove_system_files(root: Path) -> None:
+    """What lies outside of the prefix and is no data, below ``root`` (``/``)."""
+    (root / "etc/systemd/system/corten.service").unlink(missing_ok=True)
+    for _shell, directory, name in COMPLETIONS:
+        (root / directory / name).unlink(missing_ok=True)
+    shutil.rmtree(root / "run/corten", ignore_errors=True)
+    # corten-oci's: an empty directory for its overlay; a container of somebody's stays.
+    for directory in ("run/corten-oci/.empty", "run/corten-oci"):
+        try:
+            (root / directory).rmdir()
+        except OSError:
+            break
+
+
+def remove_tree(prefix: Path, *, purge: bool) -> list[str]:
+    """Remove the prefix. The list of Debian packages that the installation brought is returned,
+    and stays for a later purge unless this is one."""
+    record = prefix / ".apt-added"
+    added = record.read_text().split() if record.exists() else []
+    if purge or not added:
+        shutil.rmtree(prefix, ignore_errors=True)
+        return added
+    for entry in prefix.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        elif entry != record:
+            entry.unlink()
+    return added
 
 
 def purge(packages: list[str]) -> None:

@@ -55,6 +55,17 @@ def test_containers_outlive_the_launcher(own_host: Host, layer: Path) -> None:
     container.gone()
 
 
+def test_a_launcher_that_is_told_to_end_ends(own_host: Host, layer: Path) -> None:
+    """And nothing else does: its daemon starts another."""
+    container = maker(own_host, layer, RUNTIMES["native"])(SLEEP).create().start()
+    os.kill(own_host.launcher.pid, signal.SIGTERM)
+    own_host.reap()
+    own_host.start()
+    assert container.talk.ask(GetState())["status"] == "running"
+    container.talk.ask(Delete(force=True))
+    container.gone()
+
+
 def test_a_second_launcher_is_refused(own_host: Host) -> None:
     pid = (own_host.base / "launcher.lock").read_text()
     assert int(pid) == own_host.hello.pid
@@ -130,20 +141,22 @@ def test_killed_init_is_an_exit_before_the_start(own_host: Host, layer: Path) ->
     assert container.state.cleaned
 
 
-def test_killed_worker_of_a_created_container(own_host: Host, layer: Path) -> None:
-    """Where a start is more than an order, a fork waits with init's start socket; it dies:
-    init goes with it, nothing hangs."""
+def attendants(monitor: int, init: int) -> list[int]:
+    """The children of a monitor besides its container's."""
+    children = Path(f"/proc/{monitor}/task/{monitor}/children")
+    return [int(pid) for pid in children.read_text().split() if int(pid) != init]
 
-    def hook(config: dict[str, object]) -> None:
-        config["hooks"] = {"poststart": [{"path": "/bin/true"}]}
 
-    container = maker(own_host, layer, RUNTIMES["native"])(SLEEP, change=hook).create()
-    children = Path(f"/proc/{container.forked.pid}/task/{container.forked.pid}/children")
-    workers = [int(pid) for pid in children.read_text().split()]
-    assert len(workers) == 1 and workers[0] != container.created.pid
-    os.kill(workers[0], signal.SIGKILL)
-    exit = container.wait()
-    assert exit.code != 0 and container.state.cleaned
+def test_killed_attendant(own_host: Host, layer: Path) -> None:
+    """What works for a monitor is killed: the monitor goes with it, nothing hangs."""
+    container = maker(own_host, layer, RUNTIMES["native"])(SLEEP).create()
+    (attendant,) = attendants(container.forked.pid, container.created.pid)
+    os.kill(attendant, signal.SIGKILL)
+    container.talk.end()
+    eventually(lambda: not alive(container.forked.pid))
+    eventually(lambda: not alive(container.created.pid))
+    state = bury(str(container.dir))
+    assert state is not None and (state.reason, state.cleaned) == ("monitor-lost", True)
     assert groups_of(container.name) == []
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,43 @@ def test_killed_by_a_signal(make: Make, number: signal.Signals) -> None:
     exit = container.wait()
     assert exit.code == (137 if number == signal.SIGKILL else 7)
     stream.close()
+
+
+@pytest.mark.parametrize(
+    ("script", "fields", "code"),
+    [
+        ("trap 'exit 7' TERM; echo ready; while :; do sleep 0.1; done", {}, 7),
+        ("trap 'exit 8' USR1; echo ready; while :; do sleep 0.1; done", {"stop_signal": "10"}, 8),
+        ("trap '' TERM; echo ready; while :; do sleep 0.1; done", {"stop_timeout": 0.3}, 137),
+    ],
+)
+def test_a_monitor_that_is_told_to_end_stops_its_container(
+    make: Make, script: str, fields: dict[str, Any], code: int
+) -> None:
+    """As systemd and every other init do when the machine goes down."""
+    container = make(["sh", "-c", script], **fields).create()
+    stream = container.attach()
+    container.start()
+    stream.until(b"ready")
+    os.kill(container.forked.pid, signal.SIGTERM)
+    exit = container.wait()
+    assert (exit.code, exit.reason) == (code, "shutdown")
+    assert (container.state.cleaned, container.state.reason) == (True, "shutdown")
+    stream.close()
+
+
+def test_a_monitor_that_is_told_to_end_stops_what_is_paused_or_created(make: Make) -> None:
+    script = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.1; done"
+    for paused in (True, False):
+        container = make(["sh", "-c", script]).create()
+        if paused:
+            stream = container.attach()
+            container.start()
+            stream.until(b"ready")
+            stream.close()
+            container.talk.ask(Pause())
+        os.kill(container.forked.pid, signal.SIGTERM)
+        assert container.wait().code == (7 if paused else 137)
 
 
 def test_kill_of_all_processes(make: Make) -> None:

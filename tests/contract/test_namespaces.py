@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -175,6 +176,23 @@ def _has(path: Path, name: str) -> bool:
         return name in path.read_text()
     except OSError:
         return False
+
+
+def test_a_pods_monitor_that_is_told_to_end_waits_for_the_containers(
+    host: Host, native: Make, netns: int
+) -> None:
+    """Or their processes would be killed with the reaper instead of stopped."""
+    pod = Pod(host, "pod-down", netns, "pid")
+    script = "trap 'sleep 0.5; exit 7' TERM; echo ready; while :; do sleep 0.1; done"
+    container = native(["sh", "-c", script], fds=dict(pod.fds)).create().start()
+    eventually(lambda: b"ready" in container.log.read_bytes())
+    os.kill(pod.forked.pid, signal.SIGTERM)
+    os.kill(container.forked.pid, signal.SIGTERM)
+    assert container.wait().code == 7
+    pod.talk.event("exit")
+    pod.talk.end()
+    for fd in pod.fds.values():
+        os.close(fd)
 
 
 def test_reaper_has_nothing_to_steal(host: Host, netns: int) -> None:

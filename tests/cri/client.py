@@ -66,6 +66,19 @@ class Cri:
         )
         return lambda request: unary(request, timeout=60)
 
+    def begin(self, name: str, request: Any) -> Any:
+        """Call without waiting; the answer is a future."""
+        for service in self._services:
+            method = service.methods_by_name.get(name)
+            if method is not None:
+                unary = self._channel.unary_unary(
+                    f"/{service.full_name}/{name}",
+                    request_serializer=_bytes,
+                    response_deserializer=getattr(pb, method.output_type.name).FromString,
+                )
+                return unary.future(request)
+        raise AttributeError(name)
+
     # sequences -----------------------------------------------------------------------------
     def run_pod(self, name: str, *, pid: Any = pb.CONTAINER, **fields: Any) -> Pod:
         """A pod with a uid of its own; the fields are those of PodSandboxConfig.

@@ -77,6 +77,7 @@ class Machine(CriDaemon):
         try:
             eventually(probe, deadline=deadline)
         except AssertionError:
+            self.before = self.inventory()  # the next test is measured by itself
             raise AssertionError(f"not as before; log: {self.log}\n" + "\n".join(last)) from None
 
     # clients -------------------------------------------------------------------------------

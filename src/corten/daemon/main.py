@@ -30,7 +30,7 @@ def main() -> None:
     """Run until SIGTERM or SIGINT; exit status 1 if it can't start, and why on stderr."""
     options = _arguments(sys.argv[1:])
     try:
-        status = _shut_down(options) if options.shutdown else _serve(options)
+        status = _work(options)
     except CortenError as error:
         hint = f"\n  {error.hint}" if error.hint else ""
         sys.stderr.write(f"cortend: {error}{hint}\n")
@@ -49,6 +49,11 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--shutdown", action="store_true", help="remove all containers and pods, end the daemon"
     )
+    parser.add_argument(
+        "--restart",
+        action="store_true",
+        help="restart the daemon that serves --state, as after an upgrade; containers go on",
+    )
     parser.add_argument("--purge", action="store_true", help="with --shutdown: all data as well")
     parser.add_argument("--version", action="version", version=f"cortend {corten.__version__}")
     options = parser.parse_args(argv)
@@ -57,6 +62,22 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     options.root = os.path.abspath(options.root)
     options.state = os.path.abspath(options.state)
     return options
+
+
+def _work(options: argparse.Namespace) -> int:
+    if options.shutdown:
+        return _shut_down(options)
+    if options.restart:
+        return _restart(options)
+    return _serve(options)
+
+
+def _restart(options: argparse.Namespace) -> int:
+    from corten.daemon.restart import restart
+
+    sys.stdout.write(f"cortend: {restart(state=options.state)}\n")
+    sys.stdout.flush()
+    return 0
 
 
 def _shut_down(options: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 
 DEFAULT_ROOT = "/var/lib/corten"
 DEFAULT_STATE = "/run/corten"
+LOG = "cortend.log"  # below the state directory, of a daemon that no service manager started
 DEFAULT_CONFIG = "/etc/corten/config.toml"
 
 

@@ -19,6 +19,8 @@ from corten.client import Client
 from corten.daemon import places
 from corten.errors import DeadlineExceeded, Unavailable
 from corten.launch import groups
+from corten.networks import hostsettings
+from corten.store import Database
 
 _START = 60.0  # seconds for a daemon to answer
 _END = 60.0  # seconds for it to end
@@ -37,9 +39,9 @@ def shut_down(*, root: str, state: str, config: str, purge: bool) -> None:
     if not os.path.isdir(root) and not os.path.isdir(state):
         return
     path = f"{state}/corten.sock"
-    if _peer(path) == 0:
+    if peer(path) == 0:
         _start(root, state, config)
-    pidfd = os.pidfd_open(_peer(path))
+    pidfd = os.pidfd_open(peer(path))
     try:
         with Client(path) as client:
             client.remove_everything()
@@ -50,6 +52,9 @@ def shut_down(*, root: str, state: str, config: str, purge: bool) -> None:
             )
     finally:
         os.close(pidfd)
+    for line in _restore_settings(root, state):
+        sys.stdout.write(f"cortend: {line}\n")
+    sys.stdout.flush()
     if purge:
         # Whatever bears the prefix and was in no record, as after a loss of the state directory.
         for group in (places.prefix(state), f"{places.prefix(state)}-monitors"):
@@ -57,7 +62,7 @@ def shut_down(*, root: str, state: str, config: str, purge: bool) -> None:
         _purge(root, state)
 
 
-def _peer(path: str) -> int:
+def peer(path: str) -> int:
     """Process id of the daemon that listens; 0 if none does."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
@@ -76,10 +81,19 @@ def _start(root: str, state: str, config: str) -> None:
     argv += ["--root", root, "--state", state, "--config", config]
     pid = os.posix_spawn(sys.executable, argv, dict(os.environ))
     end = time.monotonic() + _START
-    while not _peer(f"{state}/corten.sock"):
+    while not peer(f"{state}/corten.sock"):
         if os.waitpid(pid, os.WNOHANG)[0] or time.monotonic() > end:
             raise Unavailable("no daemon could be started to remove what there is", path=root)
         time.sleep(0.05)
+
+
+def _restore_settings(root: str, state: str) -> list[str]:
+    """Settings of the host, such as forwarding, that the networks had changed."""
+    db = Database(f"{root}/corten.db")
+    try:
+        return hostsettings.restore(db, prefix=places.prefix(state))
+    finally:
+        db.close()
 
 
 def _own_arguments() -> int:

@@ -79,10 +79,20 @@ class Creator:
         async with parts.locks.hold(("image", image.id)):
             self._library.find(tenant, image.id)
             durable = not config.auto_remove
-            record, intent = await parts.door.commit(
-                lambda tx: _reserve(tx, record, name), durable=durable
-            )
+            record, intent = await self._reserved(record, name, durable)
         return await self._prepare(record, intent, image.chain_id)
+
+    async def _reserved(self, record: Container, name: str, durable: bool) -> tuple[Container, int]:
+        def step(tx: Tx) -> tuple[Container, int]:
+            return _reserve(tx, record, name)
+
+        try:
+            return await self._parts.door.commit(step, durable=durable)
+        except AlreadyExists:
+            # Perhaps by one that could not be taken back before, for lack of space.
+            if not await self._parts.operations.hurry():
+                raise
+        return await self._parts.door.commit(step, durable=durable)
 
     async def _prepare(self, record: Container, intent: int, chain_id: str) -> Container:
         parts = self._parts
@@ -93,7 +103,7 @@ class Creator:
             return await parts.door.commit(lambda tx: _finish(tx, record, intent))
         except CortenError:
             what = f"undo of {record.id[:12]}"
-            await parts.operations.insist(lambda: self.undo(record.id), what)
+            await parts.operations.insist_apart(lambda: self.undo(record.id), what)
             raise
 
     async def finish(self, record: Container, intent: int) -> None:

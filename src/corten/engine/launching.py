@@ -148,7 +148,15 @@ class Launcher:
         )
         watch = ProcessWatch(os.dup(process.pidfd), self._dead.set)
         self._process, self._connection = process, process.connection
-        peer = self._peer = Peer(process.connection, name="the launcher")
+
+        def hangs() -> None:
+            # What it was asked for has no other way to a known outcome than its end.
+            _log.error("launcher %d does not answer: killed", process.pid)
+            watch.kill()
+
+        peer = self._peer = Peer(
+            process.connection, name="the launcher", on_silence=hangs, patience=_READY
+        )
         ready = False
         try:
             hello = asyncio.create_task(peer.call(Hello(program="cortend")))
@@ -157,6 +165,7 @@ class Launcher:
             ready = hello.done() and hello.exception() is None
             if ready:
                 _log.debug("launcher %d is ready: %s", process.pid, hello.result())
+                peer.patience = self._settings.start_deadline
                 self._up.set()
             hello.add_done_callback(lambda task: task.cancelled() or task.exception())
             await dead

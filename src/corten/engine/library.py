@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from corten.engine import ids
 from corten.engine.contract import ProgressSink
 from corten.engine.parts import Parts
 from corten.engine.types import Auth, Event, Image, Progress, Tenant
@@ -59,8 +60,8 @@ class Library:
         auth: Auth | None,
         progress: ProgressSink | None,
     ) -> Image:
-        """See ``contract.Engine.pull_image``. Whoever goes away cancels nothing: the pull is
-        the service's, and it joins a second one itself."""
+        """See ``contract.Engine.pull_image``. Whoever goes away cancels nothing; the service
+        lets a second one join, with progress of its own."""
         credentials = None
         if auth is not None:
             credentials = images.Auth(
@@ -70,15 +71,23 @@ class Library:
                 registry_token=auth.registry_token,
             )
 
+        waits = True
+
         def forward(step: images.Progress) -> None:
-            if progress is not None:
+            if waits and progress is not None:
                 progress(
                     Progress(id=step.id, status=step.status, current=step.current, total=step.total)
                 )
 
-        record = await self._parts.images.pull(
-            tenant, ref, platform=platform, auth=credentials, progress=forward
-        )
+        try:
+            record = await self._parts.operations.run(
+                ("pull", tenant, ref, ids.new_id()),
+                lambda: self._parts.images.pull(
+                    tenant, ref, platform=platform, auth=credentials, progress=forward
+                ),
+            )
+        finally:
+            waits = False
         return _image(record, tenant)
 
     async def from_host(

@@ -9,7 +9,7 @@ from typing import Any
 
 from corten.engine.launching import Launcher
 from corten.engine.peer import Peer, ProcessWatch
-from corten.errors import CortenError, NotFound, Unavailable
+from corten.errors import CortenError, DeadlineExceeded, NotFound, Unavailable
 from corten.launch import client
 from corten.launch.client import Event, Reply
 from corten.launch.messages import (
@@ -28,8 +28,9 @@ from corten.launch.messages import (
 )
 
 _DELETE = 30.0  # seconds for a monitor to take its container away
-_CONNECT = 15.0  # seconds for a monitor that is being made to listen
+_ANSWER = 30.0  # seconds for a monitor to answer; it takes milliseconds
 _LOCK_POLL = 0.02  # seconds
+_RETRY_LAST = 0.5  # seconds between attempts to connect to a monitor that lives
 
 
 class EventSink:
@@ -81,7 +82,11 @@ class Monitor:
         pidfd = await forked
         if pidfd >= 0:
             self._watch = ProcessWatch(pidfd, self._process_ended)
-        reply = await peer.expect_first()
+        try:
+            reply = await peer.expect_first()
+        except Unavailable:
+            what = "its monitor" if pidfd >= 0 else "the launcher"
+            raise Unavailable(f"{what} has ended before it was made", hint="try again") from None
         if reply.error is not None:
             reply.close_fds()
             raise reply.error
@@ -101,20 +106,32 @@ class Monitor:
             on_event=self._event,
             on_close=self._disconnected,
         )
-        # Not from its file, which a full disk may keep behind.
+        # Not from its file, which a full disk may keep behind. However long it takes.
         state = read(MonitorState, await self._peer.call(Subscribe()))
-        self._watch_pid(state)
+        self.adopt(state)
         if state.status == "exited" and not self.exited.done():
             self.exited.set_result(exit_of(state))  # the event was before our time
         return state
 
-    def _watch_pid(self, state: MonitorState) -> None:
+    def adopt(self, state: MonitorState) -> None:
+        """Watch its process, also while it does not answer. Idempotent.
+
+        Arguments:
+            state: what it says, or what it wrote while its lock proves that it lives.
+        """
+        if self._watch is not None:
+            return
         try:
             pidfd = os.pidfd_open(state.monitor_pid)
         except OSError:
             self._process_ended()
             return
         self._watch = ProcessWatch(pidfd, self._process_ended)
+
+    def lost(self) -> None:
+        """It has ended, and nothing else tells so."""
+        if self._watch is None:
+            self._finish()
 
     def never_made(self) -> None:
         """No monitor was forked, so there is nothing to wait for."""
@@ -124,12 +141,24 @@ class Monitor:
     # asking ----------------------------------------------------------------------------
 
     async def call(self, request: Message) -> dict[str, Any]:
-        """A request of ``launch.messages``. NotFound: the monitor has ended."""
-        return await self._connected().call(request)
+        """A request of ``launch.messages``.
+
+        Raises: what it answers; NotFound: it has ended; DeadlineExceeded: it hangs.
+        """
+        reply = await self.call_fds(request)
+        reply.close_fds()
+        return reply.result()
 
     async def call_fds(self, request: Message, fds: dict[str, int] | None = None) -> Reply:
         """As :meth:`call`, with the reply's descriptors."""
-        return await self._connected().call_fds(request, fds)
+        peer = self._connected()
+        try:
+            async with asyncio.timeout(_ANSWER):
+                return await peer.call_fds(request, fds)
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"{peer.name} does not answer", hint="a forced removal ends it and the container"
+            ) from None
 
     def _connected(self) -> Peer:
         if self._peer is None or self._peer.closed:
@@ -141,7 +170,7 @@ class Monitor:
         lost then, and buried by whoever watches)."""
         try:
             async with asyncio.timeout(_DELETE):
-                await self.call(Delete(force=True))
+                await self._connected().call(Delete(force=True))
         except (CortenError, TimeoutError):
             self.kill()
 
@@ -215,12 +244,14 @@ def created(reply: Reply) -> Created:
 
 
 async def until_connected(monitor: Monitor) -> MonitorState:
-    """Reconnect, also to a monitor that does not listen yet. NotFound: it has ended."""
-    async with asyncio.timeout(_CONNECT):
-        while True:
-            try:
-                return await monitor.reconnect()
-            except (NotFound, Unavailable):
-                if not client.is_locked(monitor.run_dir):
-                    raise NotFound("the monitor has ended", path=monitor.run_dir) from None
-                await asyncio.sleep(0.01)
+    """Reconnect, also to a monitor that does not listen yet, or hangs: then this waits as long
+    as it lives. NotFound: it has ended."""
+    pause = 0.01
+    while True:
+        try:
+            return await monitor.reconnect()
+        except (NotFound, Unavailable):
+            if not client.is_locked(monitor.run_dir):
+                raise NotFound("the monitor has ended", path=monitor.run_dir) from None
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, _RETRY_LAST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -38,7 +39,8 @@ class Parts:
         files, paths, groups: pools for our own directories, for paths that users name, and
             for cgroups.
         pod_monitors: of pods that are ready, by id.
-        auto_remove: begins the removal of a container that is made to be removed.
+        auto_remove: begins the removal of a container that is made to be removed; may be
+            awaited.
         attaching: streams that were handed out for containers before their start.
     """
 
@@ -67,4 +69,4 @@ class Parts:
         self.pod_monitors: dict[str, Monitor] = {}
         self.attaching: dict[str, list[tuple[Attach, socket.socket]]] = {}
         self.sink = EventSink()
-        self.auto_remove: Callable[[str], None] = lambda _container_id: None
+        self.auto_remove: Callable[[str], asyncio.Task[None]]

@@ -27,20 +27,28 @@ class Peer:
         on_event: EventSink | None = None,
         on_close: Callable[[], None] | None = None,
         first: int | None = None,
+        on_silence: Callable[[], None] | None = None,
+        patience: float = 0.0,
     ) -> None:
         """
         Arguments:
             name: for messages.
             first: number of a reply that comes without a request (a new monitor's).
+            on_silence: called when requests wait and nothing was answered for ``patience``
+                seconds; whether somebody still wants the reply makes no difference.
             on_event: called for each event, in order, and before a reply that came later
                 returns to its caller.
             on_close: called once when the other end is gone; every reply that arrived and
                 every event was delivered before.
         """
         self.name = name
+        self.patience = patience
         self._connection = connection
         self._on_event = on_event
         self._on_close = on_close
+        self._on_silence = on_silence
+        self._silence: asyncio.TimerHandle | None = None
+        self._open: set[int] = set()
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._loop = asyncio.get_running_loop()
         self._first: asyncio.Future[Reply] | None = None
@@ -78,9 +86,13 @@ class Peer:
         return number
 
     async def expect(self, number: int) -> Reply:
-        """The reply to what :meth:`send` sent."""
+        """The reply to what was sent."""
         if self.closed:
             raise self._gone()
+        self._watch_writing()
+        self._open.add(number)
+        if self._silence is None:
+            self._listen()
         future: asyncio.Future[Reply] = self._loop.create_future()
         self._waiting[number] = future
         return await self._wait(future)
@@ -107,11 +119,11 @@ class Peer:
 
     def close(self) -> None:
         """Let go of the connection; nothing is delivered any more."""
-        self._on_event = self._on_close = None
+        self._on_event = self._on_close = self._on_silence = None
         self._end()
 
     def _gone(self) -> CortenError:
-        return Unavailable(f"{self.name} has ended")
+        return Unavailable(f"{self.name} has ended", hint="try again")
 
     def _readable(self) -> None:
         try:
@@ -128,7 +140,17 @@ class Peer:
         if self._connection.closed:
             self._end()
 
+    def _listen(self) -> None:
+        """Begin to count the seconds without an answer, if one is due."""
+        if self._silence is not None:
+            self._silence.cancel()
+            self._silence = None
+        if self._on_silence is not None and self._open and not self.closed:
+            self._silence = self._loop.call_later(self.patience, self._on_silence)
+
     def _answer(self, reply: Reply) -> None:
+        self._open.discard(reply.id)
+        self._listen()
         future = self._waiting.pop(reply.id, None)
         if future is None or future.done():
             reply.close_fds()  # nobody wants it any more
@@ -154,6 +176,7 @@ class Peer:
         if self.closed:
             return
         self.closed = True
+        self._listen()
         self._loop.remove_reader(self._fd)
         if self._writing:
             self._loop.remove_writer(self._fd)

@@ -66,7 +66,7 @@ class Pods:
             except BaseException:
                 await logged(self.take_down(pod), f"pod {pod.id[:12]}")
                 what = f"undo of pod {pod.id[:12]}"
-                await parts.operations.insist(lambda: self.drop(pod.id), what)
+                await parts.operations.insist_apart(lambda: self.drop(pod.id), what)
                 raise
 
             def step(tx: Tx) -> Pod:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import logging
 
 import msgspec
@@ -14,8 +14,11 @@ from corten.engine.podding import Pods
 from corten.engine.tables import Intent, get_pod
 from corten.engine.types import Pod
 from corten.errors import CortenError, NotFound
+from corten.launch import client
+from corten.launch.messages import MonitorState
 
 _log = logging.getLogger(__name__)
+_PATIENCE = 2.0  # seconds for the monitors to answer, before the daemon serves without them
 
 
 class PodRecovery:
@@ -27,22 +30,20 @@ class PodRecovery:
 
     async def reconnect(self, pods: list[Pod]) -> None:
         """Those that are ready and whose monitor lives stay ready."""
-        for pod in pods:
-            if not pod.ready:
-                continue
-            try:
-                await self._one(pod)
-            except CortenError as error:
-                _log.error("recovery of pod %s: %s", pod.id[:12], error)
+        # All at once: one that hangs holds up nothing but itself.
+        await asyncio.gather(*(self._guarded(pod) for pod in pods if pod.ready))
+
+    async def _guarded(self, pod: Pod) -> None:
+        try:
+            await self._one(pod)
+        except CortenError as error:
+            _log.error("recovery of pod %s: %s", pod.id[:12], error)
 
     async def _one(self, pod: Pod) -> None:
         parts = self._parts
         if pod.boot_id == parts.boot_id:
-            monitor = Monitor(pod.id, parts.settings.pod_dir(pod.id), parts.sink)
-            with contextlib.suppress(NotFound):
-                await monitor.reconnect()
-                parts.pod_monitors[pod.id] = monitor
-                self._pods.watch(pod, monitor)
+            if await self._find_monitor(pod):
+                self._pods.watch(pod, parts.pod_monitors[pod.id])
                 return
             reason = "monitor-lost"
         else:
@@ -71,9 +72,29 @@ class PodRecovery:
         elif intent.kind == "pod-remove":
             await self._pods.finish_remove(pod)
 
-    async def _find_monitor(self, pod: Pod) -> None:
-        """The monitor of a pod that was being made: only a known one can be ended."""
-        monitor = Monitor(pod.id, self._parts.settings.pod_dir(pod.id), self._parts.sink)
-        with contextlib.suppress(NotFound):
-            await until_connected(monitor)
-            self._parts.pod_monitors[pod.id] = monitor
+    async def _find_monitor(self, pod: Pod) -> bool:
+        """Reconnect to the pod's monitor, or adopt one that hangs; False: it has ended."""
+        parts, run_dir = self._parts, self._parts.settings.pod_dir(pod.id)
+        monitor = Monitor(pod.id, run_dir, parts.sink)
+        connecting = asyncio.ensure_future(until_connected(monitor))
+        done, _ = await asyncio.wait((connecting,), timeout=_PATIENCE)
+        error = connecting.exception() if done else None
+        if isinstance(error, NotFound):
+            return False
+        if error is not None:
+            raise error
+        parts.pod_monitors[pod.id] = monitor
+        if not done:
+            _log.error("the monitor of pod %s does not answer", pod.id[:12])
+            written = client.read_state(run_dir)
+            if written is not None:
+                monitor.adopt(written)
+            parts.operations.watch(_found_late(monitor, connecting), f"reconnect-{pod.id[:12]}")
+        return True
+
+
+async def _found_late(monitor: Monitor, connecting: asyncio.Future[MonitorState]) -> None:
+    try:
+        await connecting
+    except NotFound:
+        monitor.lost()

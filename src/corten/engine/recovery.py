@@ -3,9 +3,9 @@ earlier daemon had begun is finished or undone."""
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 
 import msgspec
 
@@ -24,13 +24,14 @@ from corten.engine.runs import Outcome, Run, Runs, outcome_of_state, record_exit
 from corten.engine.stopping import Signaller
 from corten.engine.sweeping import Sweeper
 from corten.engine.tables import Intent
-from corten.engine.types import Container
+from corten.engine.types import Container, Exec
 from corten.errors import CortenError, NotFound
 from corten.launch import client, orphan
-from corten.launch.messages import Delete, MonitorState
+from corten.launch.messages import MonitorState
 
 _log = logging.getLogger(__name__)
 _BURY = 60.0
+_PATIENCE = 2.0  # seconds for the monitors to answer, before the daemon serves without them
 _LOST_IN_REBOOT = 255  # Docker's and containerd's code for "nobody saw the end"
 
 
@@ -75,9 +76,13 @@ class Recovery:
         live |= {p.id for p, _ in pods if self._is_live(parts.settings.pod_dir(p.id))}
         await parts.networks.recover(live)
         await self._pods.reconnect([record for record, ready in pods if ready])
-        for record, ready in containers:
-            if ready:
-                await self._guarded(self._container(record, record.id in starts), record.id)
+        # All at once: one that hangs holds up nothing but itself.
+        found = [
+            self._guarded(self._container(record, record.id in starts), record.id)
+            for record, ready in containers
+            if ready
+        ]
+        await asyncio.gather(*found)
         for intent in intents:
             await self._guarded(self._finish(intent, containers), intent.object_id)
         await self._sweeper.run(
@@ -120,23 +125,64 @@ class Recovery:
     async def _reconnect(self, record: Container, run_dir: str) -> None:
         parts = self._parts
         monitor = Monitor(record.id, run_dir, parts.sink)
-        try:
-            state = await until_connected(monitor)
-        except NotFound:
+        connecting = asyncio.ensure_future(until_connected(monitor))
+        done, _ = await asyncio.wait((connecting,), timeout=_PATIENCE)
+        error = connecting.exception() if done else None
+        if isinstance(error, NotFound):
             await self._gone(record, run_dir)
             return
+        if error is not None:
+            raise error
+        execs = parts.view.execs_of(record.id)
         run = Run(record, monitor, networked=bool(parts.networks.attachments(record.id)))
         self._runs.watch(run)
-        if state.status in ("creating", "created"):
+        if done:
+            await self._found(run, record, connecting.result(), execs)
+            return
+        _log.error("the monitor of container %s does not answer", record.id[:12])
+        written = client.read_state(run_dir)
+        if written is not None:
+            monitor.adopt(written)
+            await self._started(run, record, written)
+        parts.operations.watch(
+            self._found_late(run, record, connecting, execs), f"reconnect-{record.id[:12]}"
+        )
+
+    async def _found_late(
+        self,
+        run: Run,
+        record: Container,
+        connecting: asyncio.Future[MonitorState],
+        execs: Sequence[Exec],
+    ) -> None:
+        try:
+            state = await connecting
+        except NotFound:
+            run.monitor.lost()
+            if not run.started.done():
+                run.started.set_result(False)
+            return
+        await self._found(run, record, state, execs)
+
+    async def _found(
+        self, run: Run, record: Container, state: MonitorState, execs: Sequence[Exec]
+    ) -> None:
+        """Its monitor tells what became of it and of the execs of an earlier daemon."""
+        await self._started(run, record, state)
+        if not run.started.done():
             # Its start was interrupted before the program ran: nobody waits for it any more.
             run.started.set_result(False)
-            with contextlib.suppress(CortenError):
-                await monitor.call(Delete(force=True))
+            await run.monitor.delete()
             await run.finished.wait()
             return
-        await parts.door.commit(lambda tx: self._seen_running(tx, record, state))
-        run.started.set_result(state.started_at > 0)
-        await self._execs_of(record, state)
+        await self._ended_execs(record, state, execs)
+
+    async def _started(self, run: Run, record: Container, state: MonitorState) -> None:
+        if state.status in ("creating", "created"):
+            return
+        await self._parts.door.commit(lambda tx: self._seen_running(tx, record, state))
+        if not run.started.done():
+            run.started.set_result(state.started_at > 0)
 
     def _seen_running(self, tx: Tx, record: Container, state: MonitorState) -> None:
         """Make the record say what the monitor's state says."""
@@ -158,7 +204,7 @@ class Recovery:
         if state is not None and not (state.status == "exited" and state.cleaned):
             state = await self._parts.groups.run(orphan.bury, run_dir, deadline=_BURY)
         if state is not None:
-            await self._execs_of(record, state)
+            await self._ended_execs(record, state, self._parts.view.execs_of(record.id))
 
         def step(tx: Tx) -> None:
             if state is not None and state.started_at:
@@ -167,9 +213,11 @@ class Recovery:
 
         await self._parts.door.commit(step)
 
-    async def _execs_of(self, record: Container, state: MonitorState) -> None:
+    async def _ended_execs(
+        self, record: Container, state: MonitorState, execs: Sequence[Exec]
+    ) -> None:
         """Exit codes of execs that ended meanwhile; those that never ran are over, too."""
-        for one in self._parts.view.execs_of(record.id):
+        for one in execs:
             if not one.started or one.exit_code is not None:
                 continue
             found = state.execs.get(one.id)

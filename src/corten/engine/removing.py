@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from corten.engine import states
 from corten.engine.door import Tx
 from corten.engine.parts import Parts
+from corten.engine.runs import finish
 from corten.engine.stopping import Signaller
 from corten.engine.trees import remove_tree
 from corten.engine.types import Container, Tenant
@@ -32,19 +35,22 @@ class Remover:
             ("remove", record.id), lambda: self._remove(record.id, force)
         )
 
-    def begin(self, container_id: str) -> None:
-        """Remove a container that is made to be removed, in the background."""
-        record = self._parts.view.containers.get(container_id)
-        if record is not None:
-            self._parts.operations.background(
-                self._quietly(record), f"auto-remove-{container_id[:12]}"
-            )
+    def begin(self, container_id: str) -> asyncio.Task[None]:
+        """Remove a container that is made to be removed, in the background, if need be once
+        there is space again; failures are logged."""
+        return self._parts.operations.background(
+            self._quietly(container_id), f"auto-remove-{container_id[:12]}"
+        )
 
-    async def _quietly(self, record: Container) -> None:
-        try:
-            await self.remove(record.tenant, record.id, force=False)
-        except NotFound:  # somebody else was faster
+    async def _quietly(self, container_id: str) -> None:
+        record = self._parts.view.containers.get(container_id)
+        if record is None:
             return
+        tenant = record.tenant
+        await self._parts.operations.insist(
+            lambda: self.remove(tenant, container_id, force=False),
+            f"the removal of container {container_id[:12]}",
+        )
 
     async def _remove(self, container_id: str, force: bool) -> None:
         parts = self._parts
@@ -58,7 +64,7 @@ class Remover:
                 raise FailedPrecondition(f"container {container_id} was started meanwhile")
             run = parts.runs.get(container_id)
             if run is not None:
-                await run.finished.wait()
+                await finish(parts, run)
             durable = not record.config.auto_remove
             await parts.door.commit(
                 lambda tx: tx.begin("remove", "container", container_id, record.tenant),

@@ -13,6 +13,7 @@ from corten.engine.parts import Parts
 from corten.engine.specgen.build import Surroundings
 from corten.engine.specgen.build import hostname as hostname_of
 from corten.engine.specgen.devices import HostDevice
+from corten.engine.specgen.signals import signal_number, stop_timeout
 from corten.engine.trees import fresh_directory
 from corten.engine.types import Container, MountRequest
 from corten.errors import InvalidArgument
@@ -90,7 +91,8 @@ class Requests:
             console_size=config.console_size or (0, 0),
             cgroup=cgroup,
             monitor_cgroup=self._joiner.monitor_cgroup(record),
-            stop_signal=config.stop_signal,
+            stop_signal=str(signal_number(config.stop_signal or "TERM")),
+            stop_timeout=stop_timeout(config),
             seccomp="" if privileged else _seccomp(config.security.seccomp),
         )
         return request, {"config": memfd, **{f"ns.{kind}": fd for kind, fd in spaces.items()}}

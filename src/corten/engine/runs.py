@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -13,10 +14,11 @@ from corten.engine import states
 from corten.engine.boot import wall_ns
 from corten.engine.door import Tx
 from corten.engine.monitors import Monitor
-from corten.engine.operations import insist, logged
+from corten.engine.operations import logged
 from corten.engine.parts import Parts
 from corten.engine.trees import remove_tree
 from corten.engine.types import Container
+from corten.errors import DeadlineExceeded
 from corten.launch import client, orphan
 from corten.launch.messages import Exit, MonitorState
 
@@ -24,6 +26,8 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _RELEASE = 10.0  # seconds after which an exit is recorded although its cleaning-up hangs
 _BURY = 60.0
+_PATIENCE = 30.0  # seconds to wait for another operation's end
+_HINT = "the daemon's log has the reason; try again later"
 LOST = 137  # what a container gets whose monitor was killed
 
 
@@ -57,10 +61,38 @@ class Run:
 
 async def settle(parts: Parts, container_id: str) -> None:
     """Wait for a start that is under way: its program may speak, and be answered with a
-    signal or an exec, before the start is recorded."""
+    signal or an exec, before the start is recorded.
+
+    Raises:
+        DeadlineExceeded: it hangs.
+    """
     run = parts.runs.get(container_id)
-    if run is not None:
-        await asyncio.shield(run.started)
+    if run is None:
+        return
+    try:
+        async with asyncio.timeout(parts.settings.start_deadline + _PATIENCE):
+            await asyncio.shield(run.started)
+    except TimeoutError:
+        raise DeadlineExceeded(
+            f"the start of container {container_id} has no end", hint=_HINT
+        ) from None
+
+
+async def finish(parts: Parts, run: Run) -> None:
+    """Wait until nothing is left of a run whose end is due.
+
+    Raises:
+        DeadlineExceeded: its cleaning-up hangs, or waits for space on a disk.
+    """
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            if not run.finished.is_set():
+                await parts.operations.hurry()
+            await run.finished.wait()
+    except TimeoutError:
+        raise DeadlineExceeded(
+            f"container {run.container_id} is still being cleaned up after", hint=_HINT
+        ) from None
 
 
 class Runs:
@@ -95,7 +127,7 @@ class Runs:
         await asyncio.wait((release,), timeout=None if exit_ is None else _RELEASE)
         if started:
             outcome = outcome_of_state(release.result()) if exit_ is None else _of_exit(exit_)
-            await insist(
+            await self._parts.operations.insist(
                 lambda: self._parts.door.commit(
                     lambda tx: record_exit(tx, run.container_id, outcome)
                 ),
@@ -130,7 +162,8 @@ class Runs:
 
     async def _detach(self, run: Run) -> None:
         if run.networked:
-            await insist(lambda: self._parts.networks.detach(run.container_id), _what(run))
+            step = partial(self._parts.networks.detach, run.container_id)
+            await self._parts.operations.insist(step, _what(run))
 
 
 def _what(run: Run) -> str:
@@ -141,7 +174,11 @@ def _of_exit(exit_: Exit) -> Outcome:
     """From the monitor's event."""
     error = "" if exit_.error is None else str(exit_.error.get("message", ""))
     return Outcome(
-        code=exit_.code, finished_at=exit_.finished_at, oom_killed=exit_.oom_killed, error=error
+        code=exit_.code,
+        finished_at=exit_.finished_at,
+        oom_killed=exit_.oom_killed,
+        reason=exit_.reason,
+        error=error,
     )
 
 

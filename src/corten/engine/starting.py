@@ -17,7 +17,7 @@ from corten.engine.networking import Plug
 from corten.engine.operations import both, logged
 from corten.engine.parts import Parts
 from corten.engine.requesting import Requests
-from corten.engine.runs import Run, Runs
+from corten.engine.runs import Run, Runs, finish
 from corten.engine.specgen.namespaces import own_network
 from corten.engine.types import Container, Tenant
 from corten.errors import (
@@ -28,6 +28,9 @@ from corten.errors import (
     ProgramNotFound,
 )
 from corten.launch.messages import Start
+
+_MOMENT = 5.0  # seconds; a removal from a full disk takes as long as it is full
+_HINT = "the machine or a disk is slow, or engine.start_deadline too short; try again"
 
 
 class _Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,10 +66,17 @@ class Starter:
                 raise NotModified(f"container {record.id} runs already")
             earlier = parts.runs.get(record.id)
             if earlier is not None:
-                await earlier.finished.wait()
-            return await self._run(record)
+                await finish(parts, earlier)
+            outcome = await self._run(record)
+        if isinstance(outcome, Container):
+            return outcome
+        if record.config.auto_remove:
+            # As under Docker, whoever hears of the error finds nothing of it any more.
+            await asyncio.wait((parts.auto_remove(record.id),), timeout=_MOMENT)
+        raise outcome
 
-    async def _run(self, record: Container) -> Container:
+    async def _run(self, record: Container) -> Container | Exception:
+        """The container as it runs, or why it does not: then all is taken back."""
         parts, clock = self._parts, Clock()
         intent = await parts.door.commit(
             lambda tx: tx.begin("start", "container", record.id, record.tenant)
@@ -81,13 +91,11 @@ class Starter:
             done = await parts.door.commit(
                 lambda tx: _record_start(tx, record.id, intent, result, clock)
             )
-        except asyncio.CancelledError:
-            raise  # the daemon ends; the next one finishes or undoes what the intent names
-        except BaseException as error:
-            await self._fail(record, run, intent, error)
+        except Exception as error:  # none: the daemon ends, the next one does what is left
             if isinstance(error, TimeoutError):
-                raise DeadlineExceeded("the container did not start in time") from None
-            raise
+                error = DeadlineExceeded("the container did not start in time", hint=_HINT)
+            await self._fail(record, run, intent, error)
+            return error
         run.started.set_result(True)
         return done
 
@@ -139,13 +147,13 @@ class Starter:
             with end:
                 await run.monitor.call_fds(request, {"stream": end.fileno()})
 
-    async def _fail(self, record: Container, run: Run, intent: int, error: BaseException) -> None:
+    async def _fail(self, record: Container, run: Run, intent: int, error: Exception) -> None:
         """Take everything back, then record why."""
         run.monitor.never_made()
         if not run.monitor.ended.is_set():
             await run.monitor.delete()
         run.started.set_result(False)
-        await run.finished.wait()
+        await logged(finish(self._parts, run), f"the undo of a start of {record.id[:12]}")
         for _request, end in self._parts.attaching.pop(record.id, ()):
             end.close()
         code, text = _exit_code(error), str(error) or type(error).__name__
@@ -155,8 +163,6 @@ class Starter:
             tx.end(intent)
 
         await logged(self._parts.door.commit(step), f"start of {record.id[:12]}")
-        if record.config.auto_remove:
-            self._parts.auto_remove(record.id)
 
 
 def _record_start(

@@ -12,14 +12,20 @@ from corten.engine.door import Tx
 from corten.engine.parts import Parts
 from corten.engine.runs import Run, settle
 from corten.engine.specgen.resources import linux_resources
-from corten.engine.specgen.signals import signal_number
+from corten.engine.specgen.signals import signal_number, stop_timeout
 from corten.engine.types import Container, Resources, Tenant
-from corten.errors import FailedPrecondition, InvalidArgument, NotFound, NotModified, Unavailable
+from corten.errors import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    NotModified,
+    Unavailable,
+)
 from corten.launch import groups
 from corten.launch.messages import Kill, Message, Pause, Resize, Resume, Update
 
 _KILL = 9
-_DEFAULT_TIMEOUT = 10.0  # seconds; Docker's
 _AFTER_KILL = 30.0  # seconds for SIGKILL to work; a process in the kernel may take longer
 
 
@@ -39,8 +45,7 @@ class Signaller:
         wanted = signal or record.config.stop_signal or "TERM"
         number = signal_number(wanted)
         if timeout is None:
-            given = record.config.stop_timeout
-            timeout = _DEFAULT_TIMEOUT if given is None else float(given)
+            timeout = stop_timeout(record.config)
         seconds = timeout
         # A stop that is less patient than the one under way is an operation of its own.
         key = ("stop", record.id, str(number), str(seconds))
@@ -99,6 +104,9 @@ class Signaller:
             await self._send(run, number)
         except (NotFound, Unavailable):  # Unavailable: its monitor has ended, with it
             return
+        except DeadlineExceeded:
+            if number == _KILL:
+                run.monitor.kill()
 
     # kill ------------------------------------------------------------------------------
 

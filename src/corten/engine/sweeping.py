@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import logging
 import os
 
 from corten.engine.monitors import Monitor
+from corten.engine.operations import logged
 from corten.engine.parts import Parts
 from corten.engine.trees import remove_tree
-from corten.errors import CortenError, NotFound
+from corten.errors import NotFound
 from corten.launch import client, orphan
-from corten.launch.messages import Delete
 
-_log = logging.getLogger(__name__)
 _SLOW = 120.0
+_PATIENCE = 5.0  # seconds
 
 
 class Sweeper:
@@ -39,20 +39,23 @@ class Sweeper:
                 await self._parts.snapshots.remove(key)
 
     async def _monitors(self, base: str, known: set[str]) -> None:
-        for name in _names(base):
-            if name in known:
-                continue
-            try:
-                await self._end(name, f"{base}/{name}")
-            except CortenError as error:
-                _log.error("left over: %s: %s", f"{base}/{name}", error)
+        ends = [
+            self._parts.operations.background(
+                logged(self._end(name, f"{base}/{name}"), f"left over: {base}/{name}"),
+                f"sweep-{name[:12]}",
+            )
+            for name in _names(base)
+            if name not in known
+        ]
+        if ends:  # a monitor that hangs must not hold up the daemon's start
+            await asyncio.wait(ends, timeout=_PATIENCE)
 
     async def _end(self, object_id: str, run_dir: str) -> None:
         if client.is_locked(run_dir):
             monitor = Monitor(object_id, run_dir, self._parts.sink)
             with contextlib.suppress(NotFound):
                 await monitor.reconnect()
-                await monitor.call(Delete(force=True))
+                await monitor.delete()
                 await monitor.ended.wait()
             monitor.close()
         if os.path.exists(f"{run_dir}/state.json"):

@@ -23,13 +23,16 @@ class Children:
     With a keeper: its children are ours, too. Those that were born to an attendant before us
     are its orphans."""
 
-    def __init__(self, loop: Loop, nap: Nap | None = None) -> None:
+    def __init__(self, loop: Loop, told_to_end: Callable[[], None], nap: Nap | None = None) -> None:
+        """``told_to_end``: called, in a turn of the loop, when we got a SIGTERM."""
+        self._told_to_end = told_to_end
         self._expected: dict[int, tuple[Process, Callable[[], None]]] = {}
         self._loop = loop
         self._nap = nap
         self._wake, self._theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         set_child_subreaper(True)
         _signal.signal(_signal.SIGCHLD, _nothing)
+        _signal.signal(_signal.SIGTERM, _nothing)
         _signal.set_wakeup_fd(self._theirs, warn_on_full_buffer=False)
         loop.watch(self._wake, READ, self._woken)
         if nap is not None:
@@ -43,12 +46,14 @@ class Children:
 
     def close(self) -> None:
         """Reap no more."""
+        _signal.signal(_signal.SIGTERM, _signal.SIG_IGN)
         _signal.set_wakeup_fd(-1)
         self._loop.close(self._wake)
         os.close(self._theirs)
 
     def _woken(self, _events: int) -> None:
-        os.read(self._wake, 4096)
+        if _signal.SIGTERM in os.read(self._wake, 4096):  # a byte for each signal
+            self._told_to_end()
         while True:
             try:
                 info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -66,10 +71,13 @@ class Children:
 
     def _keeper_says(self, _events: int) -> None:
         assert self._nap is not None
-        self.told(self._nap.child())
+        self.told(self._nap.news())
 
     def told(self, packet: bytes) -> None:
-        """A ``child`` packet of the keeper's: it has reaped one."""
+        """A ``child`` or ``end`` packet of the keeper's."""
+        if packet == b"end":
+            self._told_to_end()
+            return
         words = packet.split()
         if len(words) != 4:  # the keeper is gone, and in a moment so are we
             return

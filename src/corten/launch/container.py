@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def attend(
-    orders: Socket, channel: Socket, state: bytes, fds: list[int], ended: list[bytes]
+    orders: Socket, channel: Socket, state: bytes, fds: list[int], news: list[bytes]
 ) -> None:
     """Be the attendant until the container is over or there is nothing to do.
 
@@ -42,7 +42,7 @@ def attend(
         orders: where the first one gets its request, with the descriptor ``lock`` (of the
             locked ``run_dir/lock``, kept open as long as we live) beside the request's own.
         channel: to the keeper.
-        state, fds, ended: what the last one left; nothing for the first.
+        state, fds, news: what the last one left; nothing for the first.
     """
     nap = Nap(channel)
     run_dir = ""
@@ -50,7 +50,7 @@ def attend(
         if state:
             data, bag = slumber.unpack(state, fds)
             run_dir = str(data["request"]["run_dir"])
-            monitor = _resume(nap, data, bag, ended)
+            monitor = _resume(nap, data, bag, news)
         else:
             packet = _order(orders)
             request = read(Create, packet.data["args"])
@@ -116,7 +116,7 @@ def _begin(nap: Nap, request: Create, packet: Packet) -> Monitor | None:
     return monitor
 
 
-def _resume(nap: Nap, data: dict[str, Any], bag: Bag, ended: list[bytes]) -> Monitor:
+def _resume(nap: Nap, data: dict[str, Any], bag: Bag, news: list[bytes]) -> Monitor:
     request = read(Create, data["request"])
     set_name(f"corten+{request.id[:8]}")
     state = StateFile.load(request.run_dir)
@@ -124,7 +124,7 @@ def _resume(nap: Nap, data: dict[str, Any], bag: Bag, ended: list[bytes]) -> Mon
     runtime = _runtime(request)
     monitor = Monitor(request, what, runtime, state, lambda peer, r: handle(monitor, peer, r), nap)
     monitor.resume_from(data, bag)
-    for packet in ended:
+    for packet in news:
         monitor.told(packet)
     return monitor
 

@@ -23,8 +23,8 @@ IGNORED = (
 
 
 def ignore_signals() -> None:
-    """A monitor ends with its container, the launcher with its daemon: nothing else but
-    SIGKILL ends them."""
+    """A monitor ends with its container, the launcher with its daemon: else only SIGKILL ends
+    them, and SIGTERM, of which a monitor makes an end of its container (``children``)."""
     for number in IGNORED:
         _signal.signal(number, _signal.SIG_IGN)
 

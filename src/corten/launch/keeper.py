@@ -14,9 +14,10 @@ Over the channel between the two, one packet each:
 ``name TEXT``                attendant the keeper's name for ``ps`` from now on
 ``rest SEEN WATCHED STATE``  attendant rest, descriptors beside it: the first WATCHED of
                                        them are for the keeper's poll; SEEN is how many
-                                       ``child`` packets have been read
+                                       packets of it have been read
 ``yes`` or ``no``            keeper    the answer: the attendant ends, or goes on
 ``child PID CODE STATUS``    keeper    an orphan of the container's has ended (``waitid``)
+``end``                      keeper    it got a SIGTERM: the container is to be stopped
 ``over``                     attendant the container is gone, and so may the monitor
 ============================ ========= ====================================================
 
@@ -52,8 +53,8 @@ class Keeper:
     """One per process, which it is to the end."""
 
     __slots__ = (
-        "_asleep", "_attend", "_attendant", "_channel", "_ended", "_fds", "_poll", "_sent",
-        "_state", "_theirs", "_wake", "_watched",
+        "_asleep", "_attend", "_attendant", "_channel", "_fds", "_named", "_news", "_poll",
+        "_sent", "_state", "_theirs", "_wake", "_watched",
     )  # fmt: skip
 
     def __init__(self, attend: Attend) -> None:
@@ -66,11 +67,13 @@ class Keeper:
         self._state = b""
         self._fds: list[int] = []
         self._watched = 0
-        self._ended: list[bytes] = []
+        self._news: list[bytes] = []
+        self._named = False
         self._sent = 0
         self._wake, self._theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         set_child_subreaper(True)
         _signal.signal(_signal.SIGCHLD, _nothing)
+        _signal.signal(_signal.SIGTERM, _nothing)
         _signal.set_wakeup_fd(self._theirs, warn_on_full_buffer=False)
         self._poll.register(self._wake, POLLIN)
 
@@ -85,12 +88,12 @@ class Keeper:
         stir = False
         for fd, _ in self._poll.poll():
             if fd == self._wake:
-                self._reap()
+                self._woken()
             elif self._channel is not None and fd == self._channel.fileno():
                 self._hear()
             else:
                 stir = True
-        if self._asleep and self._attendant == 0 and (stir or self._ended):
+        if self._asleep and self._attendant == 0 and (stir or self._news):
             self._fork()
 
     # --- the attendant -----------------------------------------------------------------
@@ -118,7 +121,7 @@ class Keeper:
             self._poll.unregister(fd)
         for fd in self._fds:
             os.close(fd)
-        self._state, self._fds, self._watched, self._ended = b"", [], 0, []
+        self._state, self._fds, self._watched, self._news = b"", [], 0, []
 
     def _be_attendant(self, channel: Socket, keeper: int) -> NoReturn:
         try:
@@ -128,7 +131,7 @@ class Keeper:
             _signal.set_wakeup_fd(-1)
             os.close(self._wake)
             os.close(self._theirs)
-            self._attend(channel, self._state, self._fds, self._ended)
+            self._attend(channel, self._state, self._fds, self._news)
         finally:
             os._exit(1)
 
@@ -142,6 +145,7 @@ class Keeper:
         if data.startswith(b"rest "):
             self._rest(data, fds)
         elif data.startswith(b"name "):
+            self._named = True
             set_name(data[5:].decode())
         elif data == b"over":
             os._exit(0)
@@ -176,8 +180,11 @@ class Keeper:
 
     # --- children ----------------------------------------------------------------------
 
-    def _reap(self) -> None:
-        os.read(self._wake, 4096)
+    def _woken(self) -> None:
+        if _signal.SIGTERM in os.read(self._wake, 4096):  # a byte for each signal
+            if not self._named:  # there is no container yet
+                os._exit(0)
+            self._tell(b"end")
         while True:
             try:
                 info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)
@@ -188,15 +195,18 @@ class Keeper:
             if info.si_pid == self._attendant:
                 self._attendant_ended()
                 continue
-            child = b"child %d %d %d" % (info.si_pid, info.si_code, info.si_status)
-            if self._asleep or self._channel is None:
-                self._ended.append(child)
-            else:
-                self._sent += 1
-                try:
-                    send_packet(self._channel, child)
-                except OSError:
-                    continue  # it has ended, too
+            self._tell(b"child %d %d %d" % (info.si_pid, info.si_code, info.si_status))
+
+    def _tell(self, packet: bytes) -> None:
+        """For the attendant, this one or the next."""
+        if self._asleep or self._channel is None:
+            self._news.append(packet)
+            return
+        self._sent += 1
+        try:
+            send_packet(self._channel, packet)
+        except OSError:
+            pass  # it has ended, and so shall we
 
 
 class Nap:
@@ -207,18 +217,18 @@ class Nap:
     def __init__(self, channel: Socket) -> None:
         self._channel = channel
         self._seen = 0
-        self.unread: list[bytes] = []  # ``child`` packets that came before a "no"
+        self.unread: list[bytes] = []  # what came ahead of a "no"
 
     def fileno(self) -> int:
-        """Readable when :meth:`child` has something."""
+        """Readable when :meth:`news` has something."""
         return self._channel.fileno()
 
     def name(self, name: str) -> None:
         """Name the keeper."""
         send_packet(self._channel, b"name " + name.encode())
 
-    def child(self) -> bytes:
-        """A ``child`` packet."""
+    def news(self) -> bytes:
+        """A ``child`` or ``end`` packet; empty: the keeper is gone."""
         data, _ = recv_packet(self._channel)
         self._seen += 1
         return data
@@ -235,7 +245,7 @@ class Nap:
             return False
         while True:
             data, _ = recv_packet(self._channel)
-            if not data.startswith(b"child "):
+            if data in (b"yes", b"no", b""):
                 return data == b"yes"
             self._seen += 1
             self.unread.append(data)

@@ -174,6 +174,7 @@ class Launcher:
         try:
             pid, pidfd = clone3()
             if pid == 0:
+                _signal.signal(_signal.SIGTERM, _signal.SIG_IGN)
                 _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
                 pod.run(request, packet, lock, self._host)
         finally:
@@ -280,8 +281,8 @@ def _lock_launcher(state_dir: str) -> int:
         raise FailedPrecondition(
             "another launcher serves this state directory", path=state_dir
         ) from None
-    os.ftruncate(fd, 0)
-    os.write(fd, b"%d\n" % os.getpid())
+    # In place, as long as any number: on a full disk there is no other space for it.
+    os.write(fd, b"%-10d\n" % os.getpid())
     return fd
 
 
@@ -299,6 +300,8 @@ def warm_up(state_dir: str) -> None:
     rehearse(state_dir)
     set_child_subreaper(False)
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)  # monitors are nobody's zombies
+    # It ends us as SIGKILL does: the daemon starts another. No fork of ours is concerned.
+    _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
     sys.meta_path.clear()
     sys.path_hooks.clear()
     sys.path.clear()

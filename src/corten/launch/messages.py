@@ -144,6 +144,9 @@ class Create(Message):
         console_size: (rows, columns); (0, 0) leaves the kernel's.
         cgroup: the container's, as ``corten.cgroups.open_cgroup`` takes it; empty: none.
         monitor_cgroup: the monitor's own; empty: it stays in the launcher's.
+        stop_signal, stop_timeout: what a monitor that gets SIGTERM (the machine goes down)
+            does to its container: the signal (a number; empty: SIGTERM), and SIGKILL after so
+            many seconds; below 0: no SIGKILL.
         drain: seconds after init's end for which processes that still hold its stdout or
             stderr are listened to.
         seccomp: ``""``: the config's own filter; ``default``: Docker's profile, resolved for
@@ -168,6 +171,7 @@ class Create(Message):
     monitor_cgroup: str = ""
     published: tuple[dict[str, Any], ...] = ()  # Published
     stop_signal: str = ""
+    stop_timeout: float = 10.0
     drain: float = 2.0
     seccomp: str = ""
     no_pivot: bool = False
@@ -386,7 +390,8 @@ class Delete(Message):
 class Exit(Message):
     """Event ``exit`` (``exec_id`` empty) and ``exec-exit``.
 
-    ``code``: 0 to 255; 128 + signal where one ended it. ``error``: why it never ran."""
+    ``code``: 0 to 255; 128 + signal where one ended it. ``error``: why it never ran.
+    ``reason``: as in :class:`MonitorState`."""
 
     exec_id: str = ""
     code: int
@@ -394,6 +399,7 @@ class Exit(Message):
     oom_killed: bool = False
     finished_at: int  # nanoseconds since the epoch
     error: dict[str, Any] | None = None
+    reason: str = ""
 
 
 class Started(Message):
@@ -453,7 +459,8 @@ class MonitorState(Message):
         cleaned: the cgroup is gone and the poststop hooks ran: nothing of the container
             is left but the run directory.
         exit_code: valid with ``exited``.
-        reason: ``""``, ``oom``, ``monitor-lost`` (the monitor was killed, code 137).
+        reason: ``""``, ``oom``, ``shutdown`` (the monitor was told to end, as when the machine
+            goes down), ``monitor-lost`` (the monitor was killed, code 137).
         error: why it never started (``CortenError.to_dict()``), or None.
         execs: exec id → ExecState, running ones and ended ones.
         kind: ``container`` or ``pod``.

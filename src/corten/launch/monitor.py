@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from corten.launch.runtime import CreateRequest, Process, Runtime
 
 _FULL_DISK = 0.5  # seconds between attempts to write the last state
+_SIGTERM = 15
 _LINGER = 0.05  # seconds between looks whether attachers have taken what is left
 # Seconds without anything to do after which the attendant ends: at first, and at most. Who is
 # woken soon sleeps less readily: it takes two milliseconds.
@@ -71,12 +72,13 @@ class Monitor:
         self._handler = handler
         self._nap = nap
         self._tired = _TIRED
-        self._children = Children(self.loop, nap)
+        self._children = Children(self.loop, self._told_to_end, nap)
         self._relay = Relay(self.loop)
         self._process: Process | None = None
         self._listener: Listener | None = None
         self._failure: CortenError | None = None
         self._drained = False
+        self._going_down = False
         self.execs = Execs(self.loop, self._children, runtime, state, self.tell, self._end_if_over)
 
     @property
@@ -101,7 +103,7 @@ class Monitor:
         return False
 
     def told(self, packet: bytes) -> None:
-        """A child that ended while nobody was here."""
+        """What the keeper had to say while nobody was here."""
         self._children.told(packet)
 
     def _rest(self) -> bool:
@@ -109,7 +111,9 @@ class Monitor:
         nap, bag = self._nap, Bag()
         if nap is None or self.status not in ("created", "running", "paused"):
             return False
-        if self.execs or self.deleting or self.state.behind or self._failure or self.loop.due:
+        if self.execs or self.deleting or self.state.behind or self.loop.due:
+            return False
+        if self._failure or self._going_down:
             return False
         parts = {
             "runtime": self.runtime.rest(bag),
@@ -283,9 +287,24 @@ class Monitor:
             self._kill_quietly()
         self._end_if_over()
 
-    def _kill_quietly(self) -> None:
+    def _told_to_end(self) -> None:
+        """SIGTERM: the machine goes down. The container is stopped as its daemon would do it;
+        who is told a second time changes nothing."""
+        if self._going_down or self.status in ("creating", "exited"):
+            return
+        self._going_down = True
+        if self.status == "created":
+            self._kill_quietly()
+            return
+        if self.status == "paused":
+            self._thaw_to_die()
+        self._kill_quietly(int(self.request.stop_signal or _SIGTERM), all=False)
+        if self.request.stop_timeout >= 0:
+            self.loop.after(self.request.stop_timeout, self._kill_quietly)
+
+    def _kill_quietly(self, signal: int = 9, *, all: bool = True) -> None:
         try:
-            self.kill(9, all=True)
+            self.kill(signal, all=all)
         except CortenError:
             pass  # it has ended, which is what was wanted
 
@@ -302,7 +321,7 @@ class Monitor:
             exit_code=code,
             signal=signal,
             oom_killed=oom,
-            reason="oom" if oom and signal == 9 else "",
+            reason="oom" if oom and signal == 9 else "shutdown" if self._going_down else "",
             error=self._failure.to_dict() if self._failure is not None else None,
             finished_at=time_ns(),
             log_dropped=self.log.dropped if self.log is not None else 0,
@@ -320,6 +339,7 @@ class Monitor:
             oom_killed=record["oom_killed"],
             finished_at=record["finished_at"],
             error=record["error"],
+            reason=record["reason"],
         )
         self.tell(messages.EVENT_EXIT, exit.to_dict())
         if self._process is not None:

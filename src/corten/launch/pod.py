@@ -10,7 +10,7 @@ from __future__ import annotations
 import _signal  # `signal` imports enum
 import os
 from _socket import socket as Socket
-from time import time_ns
+from time import monotonic, time_ns
 
 from corten.cgroups import open_cgroup
 from corten.errors import CortenError, Internal, InvalidArgument, Unimplemented
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from corten.launch.wire import Packet
 
 _MAKES = ("ipc", "uts", "pid")
+_PATIENCE = 60.0  # seconds for the containers of a pod to end when the machine goes down
+_LOOK = 0.1  # seconds
 
 
 def run(request: CreatePod, packet: Packet, lock: int, host_mount_ns: int) -> None:
@@ -79,7 +81,8 @@ class PodMonitor:
         self._reaper: LocalProcess | None = None
         self._cgroup: Cgroup | None = None
         self._listener: Listener | None = None
-        self._children = Children(self.loop)
+        self._deadline = 0.0  # when we end regardless, once we were told to
+        self._children = Children(self.loop, self._told_to_end)
         pid = os.getpid()
         first = MonitorState(
             kind="pod",
@@ -181,6 +184,19 @@ class PodMonitor:
         """Somebody killed it: every process of the pod's PID namespace is gone."""
         self._clean()
 
+    def _told_to_end(self) -> None:
+        """SIGTERM: the machine goes down. The containers' monitors heard it as well, and what is
+        in a PID namespace of ours would be killed with our reaper: it is given time to end."""
+        if not self._deadline:
+            self._deadline = monotonic() + _PATIENCE
+            self._end_when_alone()
+
+    def _end_when_alone(self) -> None:
+        if self._reaper is None or monotonic() > self._deadline or _alone(self._reaper.pid):
+            self._clean()
+        else:
+            self.loop.after(_LOOK, self._end_when_alone)
+
     # --- the socket --------------------------------------------------------------------
 
     def _accept(self, sock: Socket) -> Peer:
@@ -231,6 +247,19 @@ class PodMonitor:
             self._listener.close()
         for peer in list(self._peers):
             peer.close()
+
+
+def _alone(pid: int) -> bool:
+    """Whether a process is the last one of its PID namespace."""
+    own = os.stat(f"/proc/{pid}/ns/pid").st_ino
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != pid:
+            try:
+                if os.stat(f"/proc/{name}/ns/pid").st_ino == own:
+                    return False
+            except OSError:  # it has ended
+                continue
+    return True
 
 
 def _end(reaper: LocalProcess) -> None:

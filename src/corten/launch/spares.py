@@ -107,6 +107,7 @@ class Spares:
 def _be_monitor(orders: Socket, host_mount_ns: int) -> NoReturn:
     try:
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+        _signal.signal(_signal.SIGTERM, _signal.SIG_IGN)
         become_monitor("corten-spare", [orders.fileno()], host_mount_ns)
         Keeper(
             lambda channel, state, fds, ended: container.attend(orders, channel, state, fds, ended)

@@ -73,6 +73,11 @@ def remember_setting(connection: Connection, path: str, previous: str, value: st
     )
 
 
+def forget_setting(connection: Connection, path: str) -> None:
+    """It is as it was before."""
+    connection.execute("DELETE FROM host_settings WHERE path = ?", (path,))
+
+
 def settings(connection: Connection) -> list[tuple[str, str, str]]:
     """Path, previous value and our value of every changed setting."""
     return list(connection.execute("SELECT path, previous, value FROM host_settings"))

@@ -108,15 +108,34 @@ async def test_insist_goes_on_while_the_disk_is_full(monkeypatch: pytest.MonkeyP
         if len(tries) < 3:
             raise ResourceExhausted("the disk is full")
 
-    await operations_module.insist(step, "test")
+    await Operations().insist(step, "test")
     assert len(tries) == 3
 
     async def refused() -> None:
         tries.append(1)
         raise InvalidArgument("no")
 
-    await operations_module.insist(refused, "test")
+    await Operations().insist(refused, "test")
     assert len(tries) == 4
+
+
+async def test_whoever_needs_what_is_insisted_on_has_it_tried_at_once() -> None:
+    operations, full, tries = Operations(), [True], []
+
+    async def step() -> None:
+        tries.append(1)
+        if full[0]:
+            raise ResourceExhausted("the disk is full")
+
+    task = operations.background(operations.insist(step, "test"), "test")
+    while not tries:
+        await asyncio.sleep(0)
+    full.clear()
+    full.append(False)
+    assert await operations.hurry()
+    assert len(tries) == 2
+    await task
+    assert not await operations.hurry()
 
 
 async def test_a_stop_waits_for_operations_but_not_for_watches() -> None:

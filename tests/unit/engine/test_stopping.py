@@ -35,10 +35,16 @@ class Door:
         """No record in this test."""
 
 
+def _parts(run: Starting) -> Any:
+    """What a stop uses."""
+    settings = SimpleNamespace(start_deadline=60.0)
+    return SimpleNamespace(runs={"one": run}, door=Door(), settings=settings)
+
+
 def test_a_kill_during_the_start_waits_for_somebody_who_hears_it() -> None:
     async def scenario() -> int:
         run = Starting()
-        signaller = Signaller(SimpleNamespace(runs={"one": run}, door=Door()))  # type: ignore[arg-type]  # the part that a stop uses
+        signaller = Signaller(_parts(run))
         stop = asyncio.create_task(signaller.finish_stop("one", 9, 0))
         await asyncio.sleep(0)  # it has begun
         run.listens = True

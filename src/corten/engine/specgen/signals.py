@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import signal
 
+from corten.engine.types import ContainerConfig
 from corten.errors import InvalidArgument
 
+_DEFAULT_TIMEOUT = 10.0  # seconds; Docker's
 _LAST = 64  # the kernel's _NSIG
 
 
@@ -22,6 +24,11 @@ def signal_number(text: str) -> int:
     if not 1 <= number <= _LAST:
         raise InvalidArgument(f"Invalid signal: {text}")
     return number
+
+
+def stop_timeout(config: ContainerConfig) -> float:
+    """Seconds between a container's stop signal and SIGKILL; below 0: no SIGKILL."""
+    return _DEFAULT_TIMEOUT if config.stop_timeout is None else float(config.stop_timeout)
 
 
 def _by_name(name: str) -> int:

@@ -1,0 +1,129 @@
+"""Processes of ours that stand still (SIGSTOP: a dead disk below them would do the same):
+deadlines end the waiting, what was begun is taken back when they go on, others don't notice."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from corten.cri.pb import cri_pb2 as pb
+from corten.errors import DeadlineExceeded, Unavailable
+from tests.cri.client import Pod
+from tests.faults import steps
+from tests.faults.machine import BUSYBOX, IMAGE, SLEEPER, Machine
+
+
+class Hasty(Machine):
+    """A machine that has little patience."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config.write_text(self.config.read_text() + "[engine]\nstart_deadline = 3.0\n")
+
+    def environment(self) -> dict[str, str]:
+        return {**super().environment(), "CRASHING_PATIENCE": "3"}
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    made = Hasty()
+    try:
+        yield made.set_up()
+    finally:
+        made.close()
+
+
+def test_a_launcher_that_hangs(calm: Machine) -> None:
+    with calm.client() as client:
+        one = client.containers.create(IMAGE, SLEEPER, name=steps.NAME)
+        launcher = calm.launcher
+        os.kill(launcher, signal.SIGSTOP)  # it is killed, so nobody need let it go on
+        with pytest.raises((DeadlineExceeded, Unavailable)) as caught:
+            one.start()
+        assert caught.value.hint
+        assert one.reload().status == "created"
+        steps.works(one.start())
+        steps.ends(one)
+
+
+def test_a_launcher_that_hangs_while_the_daemon_is_killed(calm: Machine) -> None:
+    """It is ended, because it might still do what it was told."""
+    with calm.client() as client:
+        one = client.containers.start(IMAGE, SLEEPER, name=steps.NAME)
+    launcher = calm.launcher
+    os.kill(launcher, signal.SIGSTOP)
+    calm.kill()
+    calm.start()
+    assert calm.launcher != launcher
+    with calm.client() as client:
+        steps.works(client.containers.get(one.id))
+
+
+@contextlib.contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """A process that stands still."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_a_monitor_that_hangs_while_the_daemon_is_killed(calm: Machine) -> None:
+    """The daemon serves everything else, and finds it again when it goes on."""
+    with calm.client() as client, calm.cri() as cri:
+        one = client.containers.start(IMAGE, SLEEPER, name="one")
+        other = client.containers.start(IMAGE, SLEEPER, name="other")
+        pod = cri.run_pod("pod")
+    hung = calm.monitor(one.id)
+    calm.kill()
+    with stopped(hung), stopped(calm.monitor(pod.id, "pods")):
+        calm.start()
+        with calm.client() as client:
+            steps.works(client.containers.get(other.id))
+            assert client.containers.get(one.id).status == "running"
+            with pytest.raises(DeadlineExceeded) as caught:
+                client.containers.get(one.id).exec([BUSYBOX, "true"])
+            assert caught.value.hint
+    with calm.client() as client, calm.cri() as cri:
+        again = client.containers.get(one.id)
+        steps.works(again)
+        steps.ends(again)
+        found = Pod(cri, pod.id, pod.config)
+        assert found.status().state == pb.SANDBOX_READY
+        assert cri.output(found.sleeper(), "hostname")
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_container_whose_monitor_hangs_is_removed(calm: Machine, restarted: bool) -> None:
+    """By force: the monitor is killed, and the container is lost."""
+    with calm.client() as client:
+        one = client.containers.start(IMAGE, SLEEPER, name=steps.NAME)
+    with stopped(calm.monitor(one.id)):
+        if restarted:
+            calm.kill()
+            calm.start()
+        with calm.client() as client:
+            client.containers.get(one.id).remove(force=True)
+            assert calm.container(client, steps.NAME) is None
+            steps.runs_again(client)
+
+
+def test_a_monitor_that_is_killed_while_it_hangs(calm: Machine) -> None:
+    """Also when the daemon found it hanging."""
+    with calm.client() as client:
+        one = client.containers.start(IMAGE, SLEEPER, name=steps.NAME)
+    monitor = calm.monitor(one.id)
+    calm.kill()
+    with stopped(monitor):
+        calm.start()
+        os.kill(monitor, signal.SIGKILL)
+        with calm.client() as client:
+            assert client.containers.get(one.id).wait() == 137
