@@ -8,10 +8,12 @@ import pty
 import socket
 import struct
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from corten.launch.loop import READ, Loop
+from corten.launch.slumber import Bag
 from corten.launch.stdin import Input
 from corten.launch.stdio import Stdio
 from tests.support import eventually
@@ -34,6 +36,9 @@ class Recorder:
     def reopen(self) -> None: ...
 
     def close(self) -> None: ...
+
+    def rest(self, bag: Bag) -> dict[str, Any]:
+        return {}
 
 
 class Turning(Loop):
