@@ -33,9 +33,7 @@ if TYPE_CHECKING:
     from corten.launch.wire import Packet
 
 
-def attend(
-    orders: Socket, channel: Socket, state: bytes, fds: list[int], news: list[bytes]
-) -> None:
+def attend(orders: int, channel: Socket, state: bytes, fds: list[int], news: list[bytes]) -> None:
     """Be the attendant until the container is over or there is nothing to do.
 
     Arguments:
@@ -73,13 +71,14 @@ def attend(
         os._exit(1)
 
 
-def _order(orders: Socket) -> Packet:
+def _order(orders: int) -> Packet:
     """The request; ends with the launcher that would have sent it."""
+    sock = Socket(fileno=orders)
     try:
-        packet = Receiver(orders).receive()
+        packet = Receiver(sock).receive()
     except Unavailable:
         os._exit(0)
-    orders.close()
+    sock.close()
     if packet is None:
         os._exit(1)
     return packet

@@ -1,5 +1,10 @@
 """Monitors forked ahead: the fork of a monitor, the fork of its attendant and the pages that
-they write first take some milliseconds, which no request has to wait for."""
+they write first take some milliseconds, which no request has to wait for.
+
+They are forks of the *template*, a process that does nothing else. Whatever a process writes
+after a fork is a page that its child has for itself from then on: forked from the launcher,
+which reads requests in between, every monitor would own a megabyte more.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +12,11 @@ import _signal  # `signal` imports enum
 import os
 
 from corten.errors import Unavailable
+from corten.kernel.creds import set_name
 from corten.kernel.process import clone3, start_time
-from corten.kernel.sockets import seqpacket_pair
+from corten.kernel.sockets import recv_packet, send_packet, seqpacket_pair
 from corten.launch import container, wire
-from corten.launch.forked import become_monitor
+from corten.launch.forked import become_monitor, keep_only
 from corten.launch.keeper import Keeper
 
 TYPE_CHECKING = False
@@ -64,6 +70,7 @@ class Spares:
     def __init__(self, host_mount_ns: int) -> None:
         self._host = host_mount_ns
         self._next: Spare | None = None
+        self._template: Socket | None = None
 
     def refill(self) -> None:
         """Fork the next one, if there is none."""
@@ -91,26 +98,81 @@ class Spares:
         raise Unavailable("a monitor was killed before its first order", step="create")
 
     def _fork(self) -> Spare:
+        """Have the template fork one; a template that was killed is replaced."""
         mine, theirs = seqpacket_pair()
         try:
-            pid, pidfd = clone3()
+            pid, pidfd = self._ask(theirs) or self._ask(theirs) or (0, -1)
         except BaseException:
             mine.close()
-            theirs.close()
             raise
-        if pid == 0:
-            _be_monitor(theirs, self._host)
-        theirs.close()
+        finally:
+            theirs.close()
+        if not pid:
+            mine.close()
+            raise Unavailable("the template of all monitors is killed", step="fork")
         return Spare(pid, pidfd, mine)
 
+    def _ask(self, orders: Socket) -> tuple[int, int] | None:
+        """None: the template was killed, and is forgotten."""
+        template = self._template = self._template or _start_template(self._host)
+        try:
+            send_packet(template, b"fork", [orders.fileno()])
+            answer, fds = recv_packet(template)
+        except OSError:
+            answer, fds = b"", []
+        if not answer:
+            template.close()
+            self._template = None
+            return None
+        if not fds:
+            raise OSError(int(answer), os.strerror(int(answer)))
+        return int(answer), fds[0]
 
-def _be_monitor(orders: Socket, host_mount_ns: int) -> NoReturn:
+
+def _start_template(host_mount_ns: int) -> Socket:
+    mine, theirs = seqpacket_pair()
+    try:
+        pid, _ = clone3(pidfd=False)
+        if pid == 0:
+            _be_template(theirs, host_mount_ns)
+    except BaseException:
+        mine.close()
+        raise
+    finally:
+        theirs.close()
+    return mine
+
+
+def _be_template(orders: Socket, host_mount_ns: int) -> NoReturn:
+    """Fork whenever told to, until the launcher is gone."""
+    try:
+        set_name("corten-template")
+        keep_only([0, 1, 2, host_mount_ns, orders.fileno()])
+        while True:
+            data, fds = recv_packet(orders)
+            if not data:
+                os._exit(0)
+            try:
+                pid, pidfd = clone3()
+            except OSError as error:
+                send_packet(orders, b"%d" % (error.errno or 0))
+            else:
+                if pid == 0:
+                    _be_monitor(fds[0], host_mount_ns)
+                send_packet(orders, b"%d" % pid, [pidfd])
+                os.close(pidfd)
+            os.close(fds[0])
+    finally:
+        os._exit(1)
+
+
+def _be_monitor(orders: int, host_mount_ns: int) -> NoReturn:
     try:
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         _signal.signal(_signal.SIGTERM, _signal.SIG_IGN)
-        become_monitor("corten-spare", [orders.fileno()], host_mount_ns)
+        become_monitor("corten-spare", [orders], host_mount_ns)
         Keeper(
-            lambda channel, state, fds, ended: container.attend(orders, channel, state, fds, ended)
+            lambda channel, state, fds, news: container.attend(orders, channel, state, fds, news)
         ).run()
     finally:
         os._exit(1)
