@@ -4,6 +4,7 @@ logs: the sum of PSS of everything of ours, against docker with the same."""
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from bench.peers import Peers, output
 from bench.sampling import Row
 
 STEP = 4  # containers between two readings
+SETTLE = 3.0  # seconds before a reading: what containers cost that are left alone
 LINE = "0123456789" * 6 + "012"
 SCRIPT = f"yes {LINE} | head -c 10000000; sleep 100000"
 
@@ -74,11 +76,13 @@ def growth(
     """MB per container, one value per ``STEP`` containers."""
     values, number = [], 0
     one_more(client, "warm", **environment)
+    time.sleep(SETTLE)
     for _ in range(samples):
         before = pss(words)
         for _ in range(STEP):
             one_more(client, f"memory{number}", **environment)
             number += 1
+        time.sleep(SETTLE)
         values.append((pss(words) - before) / STEP)
     remove = [f"memory{n}" for n in range(number)] + ["warm"]
     command([*client, "rm", "-f", *remove], **environment)()
