@@ -118,8 +118,9 @@ def test_failure_after_the_start_fails_it_and_kills(box: Bundle, ours: None) -> 
     box.created()
     done = box.runtime("start", box.id)
     assert done.returncode == 1
-    assert "poststart hook #0: exit status 1" in done.stderr
-    box.stopped()
+    assert "error running poststart hook #0: exit status 1" in done.stderr
+    # and takes the container away (runtime.md, "Lifecycle" 9 and 12)
+    assert "does not exist" in box.runtime("state", box.id).stderr
 
 
 def test_failure_after_the_end_is_a_warning(box: Bundle, ours: None) -> None:

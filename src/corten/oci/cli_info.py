@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from corten.oci.cli import Settings
 
+SPEC = {"bundle": VALUE, "rootless": SWITCH, "help": SWITCH}
+FEATURES = {"help": SWITCH}
 _SECCOMP_ACTIONS = (
     "SCMP_ACT_ALLOW",
     "SCMP_ACT_ERRNO",
@@ -49,11 +51,7 @@ _SECCOMP_ARCHITECTURES = ("SCMP_ARCH_AARCH64", "SCMP_ARCH_X32", "SCMP_ARCH_X86",
 
 def spec(settings: Settings, argv: list[str]) -> int:
     """Write a config.json to start from."""
-    args = parse(
-        argv,
-        {"bundle": VALUE, "rootless": SWITCH, "help": SWITCH},
-        short={"b": "bundle", "h": "help"},
-    )
+    args = parse(argv, SPEC, short={"b": "bundle", "h": "help"})
     config = default_config()
     if args.switch("rootless"):
         config = rootless(config, posix.geteuid(), posix.getegid())
@@ -75,7 +73,7 @@ def spec(settings: Settings, argv: list[str]) -> int:
 
 def features(settings: Settings, argv: list[str]) -> int:
     """Print what this runtime offers (features.md)."""
-    parse(argv, {"help": SWITCH}, short={"h": "help"})
+    parse(argv, FEATURES, short={"h": "help"})
     posix.write(1, fsencode(jsonlite.pretty(feature_document()) + "\n"))
     return 0
 

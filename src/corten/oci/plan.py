@@ -21,6 +21,7 @@ from corten.oci.identity import (
     CapabilitySets,
     capability_sets,
     check_names,
+    memory_policy,
     parse_cpu_list,
 )
 from corten.oci.masks import MaskPaths, ReadOnlyPaths
@@ -29,7 +30,7 @@ from corten.oci.paths import clean, join
 from corten.oci.rootfs import IsolateMounts, RootMount
 from corten.oci.seccomp.cache import DEFAULT_DIRECTORY, Program, program_for
 from corten.oci.sysctl import compile_sysctls
-from corten.spec._struct import Struct
+from corten.spec._struct import Struct, replace
 from corten.spec.runtime import Config, Process, parse
 
 TYPE_CHECKING = False
@@ -77,6 +78,7 @@ class ProcessPlan(Struct):
     capabilities: CapabilitySets
     seccomp: Program | None
     affinity: frozenset[int] | None = None
+    memory: tuple[int, tuple[int, ...]] | None = None  # the mode with its flags, the nodes
 
 
 class Plan(Struct):
@@ -159,7 +161,10 @@ def compile_plan(
         bundle=bundle,
         rootfs=join(bundle, rootfs),
         config=parsed,
-        process=compile_process(parsed.process, linux.seccomp, options.seccomp_cache),
+        process=replace(
+            compile_process(parsed.process, linux.seccomp, options.seccomp_cache),
+            memory=memory_policy(linux.memory_policy) if linux.memory_policy else None,
+        ),
         root_steps=_root_steps(parsed, rootfs_mounts),
         # what is mounted by us as a whole is a mount point already; a user namespace locks
         # what it inherits, so it needs one of its own

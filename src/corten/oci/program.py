@@ -48,6 +48,8 @@ class Program:
         if not any(item.startswith("HOME=") for item in self.env):
             self.env = (*self.env, f"HOME={self.identity.home}")
         attempt("set scheduler", identity.set_scheduler, process.scheduler, process.io_priority)
+        if self.plan.memory is not None:
+            attempt("set memory policy", limits.set_mempolicy, *self.plan.memory)
         if self.plan.affinity is not None:
             attempt("set CPU affinity", posix.sched_setaffinity, 0, self.plan.affinity)
         umask = process.user.umask
