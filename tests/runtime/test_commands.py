@@ -156,4 +156,3 @@ def test_exec_into_an_inner_group_by_controller(box: Bundle, ours: None) -> None
     groups = dict(line.split(":")[1:] for line in said.splitlines())
     assert groups["pids"].endswith("/inner")
     assert not groups["memory"].endswith("/inner")
-
