@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -186,3 +187,26 @@ def test_hook_may_ask_the_runtime(box: Bundle) -> None:
     box.run()
     if box.runtime.own:
         assert json.loads((box.path / "asked").read_text())["status"] == "creating"
+
+
+def test_inside_they_have_the_programs_environment(box: Bundle, ours: None) -> None:
+    box.process["env"].append("FOO=bar")
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", "echo $FOO >/said"]}
+    box.config["hooks"] = {"startContainer": [hook]}
+    box.output("true")
+    assert (box.rootfs / "said").read_text() == "bar\n"
+
+
+def test_outside_they_have_ours_unless_they_have_their_own(box: Bundle, ours: None) -> None:
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", f"echo $SAYS >{box.path}/said"]}
+    for given, expected in ((hook, "from-us\n"), ({**hook, "env": []}, "\n")):
+        box.config["hooks"] = {"createRuntime": [given]}
+        assert box.run(env={**os.environ, "SAYS": "from-us"}).returncode == 0
+        assert (box.path / "said").read_text() == expected
+
+
+def test_those_of_the_containers_namespace_start_in_its_root(box: Bundle, ours: None) -> None:
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", "ls >./etc/listed"]}
+    box.config["hooks"] = {"createContainer": [hook]}
+    box.output("true")
+    assert "etc" in (box.rootfs / "etc/listed").read_text().split()

@@ -53,6 +53,11 @@ def spec(settings: Settings, argv: list[str]) -> int:
     """Write a config.json to start from."""
     args = parse(argv, SPEC, short={"b": "bundle", "h": "help"})
     config = default_config()
+    if not _cgroup_features()["v2"] or _cgroup_features()["v1"]:
+        # as runc: a view of one's own is the habit on v2 alone
+        linux = config["linux"]
+        kept = [entry for entry in linux["namespaces"] if entry["type"] != "cgroup"]
+        config = {**config, "linux": {**linux, "namespaces": kept}}
     if args.switch("rootless"):
         config = rootless(config, posix.geteuid(), posix.getegid())
     bundle = args.text("bundle")
@@ -80,7 +85,12 @@ def features(settings: Settings, argv: list[str]) -> int:
 
 def feature_document() -> dict[str, Any]:
     """features.md and features-linux.md, from the tables that the code itself uses."""
-    words = (*mountoptions.FLAGS, *mountoptions.PROPAGATION, *mountoptions.RECURSIVE, "tmpcopyup")
+    words = (
+        *mountoptions.FLAGS,
+        *mountoptions.PROPAGATION,
+        *mountoptions.RECURSIVE,
+        *mountoptions.SPECIAL,
+    )
     return {
         "ociVersionMin": "1.0.0",
         "ociVersionMax": VERSION,
@@ -101,7 +111,7 @@ def feature_document() -> dict[str, Any]:
             "apparmor": {"enabled": True},
             "selinux": {"enabled": True},
             "intelRdt": {"enabled": False},
-            "mountExtensions": {"idmap": {"enabled": False}},
+            "mountExtensions": {"idmap": {"enabled": True}},
             "netDevices": {"enabled": False},
         },
         "annotations": {"org.corten.version": __version__},
