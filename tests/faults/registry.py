@@ -63,6 +63,9 @@ def add_image(served: Registry, name: str, *, layers: int = 2) -> str:
         with tarfile.open(fileobj=raw, mode="w") as archive:
             if number == 0:
                 archive.add(Path(BUSYBOX).resolve(), "bin/busybox")
+            # No layer is there already, whatever another test has left.
+            mark = tarfile.TarInfo(f"mark/{served.address}")
+            archive.addfile(mark)
             for one in range(50):
                 entry = tarfile.TarInfo(f"data/{number}/{one}")
                 entry.size = 1000

@@ -14,11 +14,9 @@ import pytest
 from corten.client import Client
 from corten.cri.pb import cri_pb2 as pb
 from corten.errors import AlreadyExists
-from corten.testing.registry import Fault
 from tests.cri.client import Pod
 from tests.faults import steps
-from tests.faults.machine import BUSYBOX, IMAGE, SLEEPER, Machine
-from tests.faults.registry import add_image, registry
+from tests.faults.machine import IMAGE, SLEEPER, Machine
 from tests.support import eventually
 
 
@@ -83,27 +81,6 @@ def test_remove(calm: Machine) -> None:
         one = client.containers.start(IMAGE, SLEEPER, name=steps.NAME)
         gone(calm, "remove_container", ref=one.id, force=True)
         eventually(lambda: calm.container(client, steps.NAME) is None, what="it is removed")
-
-
-def test_a_pull(calm: Machine) -> None:
-    with registry(calm) as served, calm.client() as client:
-        ref = add_image(served, "image")
-        served.faults.append(Fault(kind="trickle", times=1))
-        gone(calm, "pull_image", ref=ref)
-        eventually(lambda: not served.faults, what="a blob is on its way")
-        client.images.pull(ref)
-        blobs = [path for method, path, _ in served.requests if "/blobs/" in path]
-        assert len(blobs) == len(set(blobs)) == 3, blobs
-        assert client.containers.run(ref, [BUSYBOX, "true"]).code == 0
-        client.images.remove(ref)
-
-
-def test_a_pull_that_nobody_waits_for(calm: Machine) -> None:
-    with registry(calm) as served, calm.client() as client:
-        ref = add_image(served, "image")
-        gone(calm, "pull_image", ref=ref)
-        eventually(lambda: client.images.exists(ref), what="it is pulled")
-        client.images.remove(ref)
 
 
 def test_a_pod(calm: Machine) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -118,8 +119,9 @@ def test_failure_after_the_start_fails_it_and_kills(box: Bundle, ours: None) -> 
     box.created()
     done = box.runtime("start", box.id)
     assert done.returncode == 1
-    assert "poststart hook #0: exit status 1" in done.stderr
-    box.stopped()
+    assert "error running poststart hook #0: exit status 1" in done.stderr
+    # and takes the container away (runtime.md, "Lifecycle" 9 and 12)
+    assert "does not exist" in box.runtime("state", box.id).stderr
 
 
 def test_failure_after_the_end_is_a_warning(box: Bundle, ours: None) -> None:
@@ -185,3 +187,26 @@ def test_hook_may_ask_the_runtime(box: Bundle) -> None:
     box.run()
     if box.runtime.own:
         assert json.loads((box.path / "asked").read_text())["status"] == "creating"
+
+
+def test_inside_they_have_the_programs_environment(box: Bundle, ours: None) -> None:
+    box.process["env"].append("FOO=bar")
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", "echo $FOO >/said"]}
+    box.config["hooks"] = {"startContainer": [hook]}
+    box.output("true")
+    assert (box.rootfs / "said").read_text() == "bar\n"
+
+
+def test_outside_they_have_ours_unless_they_have_their_own(box: Bundle, ours: None) -> None:
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", f"echo $SAYS >{box.path}/said"]}
+    for given, expected in ((hook, "from-us\n"), ({**hook, "env": []}, "\n")):
+        box.config["hooks"] = {"createRuntime": [given]}
+        assert box.run(env={**os.environ, "SAYS": "from-us"}).returncode == 0
+        assert (box.path / "said").read_text() == expected
+
+
+def test_those_of_the_containers_namespace_start_in_its_root(box: Bundle, ours: None) -> None:
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", "ls >./etc/listed"]}
+    box.config["hooks"] = {"createContainer": [hook]}
+    box.output("true")
+    assert "etc" in (box.rootfs / "etc/listed").read_text().split()

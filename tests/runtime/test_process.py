@@ -317,3 +317,39 @@ def test_malformed_process_is_refused(box: Bundle, member: str, value: Any) -> N
 def test_nul_bytes_are_refused(box: Bundle) -> None:
     box.process["args"] = ["true", "a\0b"]
     assert box.run().returncode == 1
+
+
+def test_each_variable_has_its_last_value_once(box: Bundle, ours: None) -> None:
+    box.process["env"] += ["ONE=two", "HOME=", "ONE=three"]
+    said = box.output("env").splitlines()
+    assert [line for line in said if line.startswith("ONE=")] == ["ONE=three"]
+    assert [line for line in said if line.startswith("HOME=")] == ["HOME=/root"]
+
+
+def test_what_we_are_bound_to_binds_no_container(box: Bundle, ours: None) -> None:
+    allowed = os.sched_getaffinity(0)
+    if len(allowed) < 2:
+        pytest.skip("needs two processors")
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        said = box.output("grep Cpus_allowed_list /proc/self/status")
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert said.split()[1] != str(min(allowed))
+
+
+def test_a_memory_policy(box: Bundle, ours: None) -> None:
+    box.linux["memoryPolicy"] = {"mode": "MPOL_BIND", "nodes": "0"}
+    assert " bind:0 " in box.output("cat /proc/self/numa_maps").splitlines()[0]
+
+
+def test_an_unknown_memory_policy_is_named(box: Bundle, ours: None) -> None:
+    box.linux["memoryPolicy"] = {"mode": "MPOL_BEST"}
+    assert "linux.memoryPolicy.mode has the unknown value" in box.run().stderr
+
+
+def test_an_ambient_capability_that_can_not_be_raised_is_told(box: Bundle, ours: None) -> None:
+    box.process["capabilities"]["ambient"] = ["CAP_CHOWN"]
+    done = box.run()
+    assert done.returncode == 0
+    assert "can't raise ambient capability CAP_CHOWN" in done.stderr

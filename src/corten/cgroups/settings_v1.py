@@ -45,7 +45,9 @@ def plan(resources: dict[str, Any]) -> list[Setting]:
     """
     if resources.get("unified"):
         raise FailedPrecondition(
-            "linux.resources.unified needs cgroup v2", step="resources", path="unified"
+            "invalid configuration: linux.resources.unified needs cgroup v2",
+            step="resources",
+            path="unified",
         )
     return [
         *_memory(member(resources, "memory")),
@@ -61,7 +63,8 @@ def plan(resources: dict[str, Any]) -> list[Setting]:
 def _memory(memory: dict[str, Any]) -> list[Setting]:
     check_swap(memory)
     limit, swap = number(memory, "limit", "memory"), number(memory, "swap", "memory")
-    if limit == -1 and not swap:
+    implied = limit == -1 and not swap
+    if implied:
         swap = -1  # an unlimited memory below a limit of both would be refused
     values: list[tuple[str, str, int | None]] = [
         ("useHierarchy", "memory.use_hierarchy", 1 if memory.get("useHierarchy") else None),
@@ -73,7 +76,13 @@ def _memory(memory: dict[str, Any]) -> list[Setting]:
         ("disableOOMKiller", "memory.oom_control", 1 if memory.get("disableOOMKiller") else None),
     ]
     return [
-        Setting(controller="memory", file=file, value=str(value), asked=f"memory.{name}")
+        Setting(
+            controller="memory",
+            file=file,
+            value=str(value),
+            asked=f"memory.{name}",
+            optional=implied and name == "swap",
+        )
         for name, file, value in values
         if value is not None
     ]
@@ -98,9 +107,10 @@ def _cpu(cpu: dict[str, Any]) -> list[Setting]:
 
 def _pids(pids: dict[str, Any]) -> list[Setting]:
     limit = number(pids, "limit", "pids")
-    if not limit:
+    if limit is None:
         return []
-    value = str(limit) if limit > 0 else "max"
+    # no kernel takes 0: the process itself counts (runtime-spec: 0 is a limit, -1 is none)
+    value = str(limit or 1) if limit >= 0 else "max"
     return [Setting(controller="pids", file="pids.max", value=value, asked="pids.limit")]
 
 

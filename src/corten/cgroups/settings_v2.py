@@ -142,9 +142,11 @@ def _cpu(cpu: dict[str, Any], present: str) -> list[Setting]:
 
 def _pids(pids: dict[str, Any]) -> list[Setting]:
     limit = number(pids, "limit", "pids")
-    if not limit:
+    if limit is None:
         return []
-    return [Setting(controller="pids", file="pids.max", value=_limit(limit), asked="pids.limit")]
+    # no kernel takes 0: the process itself counts
+    value = _limit(limit or 1)
+    return [Setting(controller="pids", file="pids.max", value=value, asked="pids.limit")]
 
 
 def _block(block: dict[str, Any]) -> list[Setting]:

@@ -135,7 +135,7 @@ def _cpu(cpu: dict[str, Any], v2: bool) -> list[Property]:
 
 def _tasks(pids: dict[str, Any]) -> list[Property]:
     limit = number(pids, "limit", "pids")
-    return [("TasksMax", _bytes(limit))] if limit else []
+    return [] if limit is None else [("TasksMax", _bytes(limit or 1))]
 
 
 def bit_mask(listed: str) -> bytes:

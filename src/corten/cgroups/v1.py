@@ -9,8 +9,8 @@ from corten.cgroups import fs, settings_v1, signalling, stats_v1
 from corten.cgroups.detect import Hierarchies, checked, hierarchies
 from corten.cgroups.devices import normalise
 from corten.cgroups.settings import check_before_update, member, write_all
-from corten.errors import DeadlineExceeded, FailedPrecondition
-from corten.kernel import paths
+from corten.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument
+from corten.kernel import paths as fs_paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -127,6 +127,28 @@ class V1Cgroup:
         """See the protocol."""
         return -1
 
+    def redirected(self, paths: dict[str, str]) -> V1Cgroup:
+        """The same group, but for some controllers another one that exists.
+
+        Arguments:
+            paths: path by controller; ``""`` for all others.
+        Raises:
+            InvalidArgument: no such controller, or no such group.
+        """
+        group = V1Cgroup(self.path)
+        others = paths.get("")
+        for name in group._dirs:
+            path = paths.get(name, others)
+            if path is not None:
+                group._dirs[name] = self._tops[name] + checked(path)
+                if not fs_paths.is_directory(group._dirs[name]):
+                    raise InvalidArgument("there is no such cgroup", path=group._dirs[name])
+        for name in paths:
+            if name and name not in group._dirs:
+                raise InvalidArgument(f"there is no cgroup controller {name}")
+        group._unique = {path: self._tops[name] for name, path in group._dirs.items()}
+        return group
+
     def joined(self) -> None:
         """See the protocol; nothing to do."""
 
@@ -147,7 +169,7 @@ class V1Cgroup:
 
     def exists(self) -> bool:
         """See the protocol."""
-        return any([paths.is_directory(directory) for directory in self._unique])
+        return any([fs_paths.is_directory(directory) for directory in self._unique])
 
     def _freezer(self) -> str:
         directory = self._dirs.get("freezer")
@@ -238,7 +260,7 @@ def _inherit_cpuset(made: list[str]) -> None:
     ``cpuset.cpus`` takes it 0.1 ms, a copy at birth nothing.
     """
     for directory in made:
-        parent = paths.parent(directory)
+        parent = fs_paths.parent(directory)
         for name in ("cpuset.cpus", "cpuset.mems"):
             if not fs.read_or(f"{directory}/{name}"):
                 fs.write(f"{directory}/{name}", fs.read_or(f"{parent}/{name}"))

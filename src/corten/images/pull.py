@@ -6,7 +6,14 @@ from collections.abc import Sequence
 
 import aiohttp
 
-from corten.errors import InvalidArgument, NotFound, Unimplemented
+from corten.errors import (
+    CortenError,
+    DataLoss,
+    InvalidArgument,
+    NotFound,
+    Unavailable,
+    Unimplemented,
+)
 from corten.images.content import Content
 from corten.images.layers import Layers, wanted
 from corten.images.leases import Lease, Leases
@@ -26,6 +33,12 @@ from corten.spec.reference import Reference
 
 _INDEX_DEPTH = 2  # an index of indexes is allowed by the specification, and rare
 _NO_IMAGE = "vnd.docker.reference.type"  # annotation of attestations beside the images
+# What to do where nobody below knows better.
+_HINTS: dict[type[CortenError], str] = {
+    InvalidArgument: "the image itself is wrong: have whoever made it push it again",
+    DataLoss: "try again; if that does not help, have whoever made it push it again",
+    Unavailable: "try again later",
+}
 
 
 class Puller:
@@ -66,7 +79,12 @@ class Puller:
         asked = platforms.parse(platform) if platform else None
 
         async def work(sink: ProgressSink) -> ImageRecord:
-            return await self._pull(tenant, name, asked, auth, sink)
+            try:
+                return await self._pull(tenant, name, asked, auth, sink)
+            except CortenError as error:
+                error.path = error.path or name.familiar
+                error.hint = error.hint or _HINTS.get(type(error), "")
+                raise
 
         # What one user may see another may not: credentials are part of what is joined.
         user = "" if auth is None else str(hash((auth.username, auth.password)))

@@ -98,7 +98,7 @@ def sched_setattr(
     call("sched_setattr", None, 0, attr, 0)
 
 
-def set_mempolicy(mode: int, nodes: list[int]) -> None:
+def set_mempolicy(mode: int, nodes: tuple[int, ...]) -> None:
     """Set the caller's memory policy; ``mode`` holds a policy and its flags."""
     mask = 0
     for node in nodes:

@@ -34,6 +34,7 @@ from corten.launch.netns import NetworkNamespaces
 from corten.launch.peers import describe
 from corten.launch.rehearsal import rehearse
 from corten.launch.spares import Spares
+from corten.oci import plan
 from corten.oci.seccomp import cache
 
 TYPE_CHECKING = False
@@ -297,6 +298,7 @@ def warm_up(state_dir: str) -> None:
     preload()
     cache.preload()
     config.warm_up()
+    plan.preload()
     rehearse(state_dir)
     set_child_subreaper(False)
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)  # monitors are nobody's zombies

@@ -29,6 +29,7 @@ _GLOBAL = {
     "log-format": VALUE,
     "debug": SWITCH,
     "systemd-cgroup": SWITCH,
+    "cgroup-manager": VALUE,  # crun's word for it
     "rootless": VALUE,
     "criu": VALUE,
     "version": SWITCH,
@@ -49,13 +50,15 @@ _COMMANDS = {
     "ps": ("cli_manage", "ps"),
     "pause": ("cli_manage", "pause"),
     "resume": ("cli_manage", "resume"),
+    "update": ("cli_update", "update"),
+    "events": ("cli_events", "events"),
     "spec": ("cli_info", "spec"),
     "features": ("cli_info", "features"),
 }
 # the variable that tells a second start, guard.VARIABLE: known before guard is imported
 _SECOND = b"_CORTEN_OCI_HOST_MOUNTS"
 _FORKING = ("create", "run", "exec")
-_LATER = ("checkpoint", "restore", "events", "update")
+_LATER = ("checkpoint", "restore")
 # what a failure of `exec` itself is told by, apart from the program's own code
 _EXEC_FAILED = 255
 
@@ -66,16 +69,16 @@ class Settings:
     Attributes:
         root: directory of the containers' states.
         log: where messages go.
-        systemd: cgroups are made by systemd.
+        cgroups: who makes them: ``cgroupfs``, ``systemd``, or ``disabled``: nobody.
         host_mounts: descriptor of the host's mount namespace, -1 if we are in it.
     """
 
-    __slots__ = ("host_mounts", "log", "root", "systemd")
+    __slots__ = ("cgroups", "host_mounts", "log", "root")
 
-    def __init__(self, root: str, log: Log, *, systemd: bool, host_mounts: int) -> None:
+    def __init__(self, root: str, log: Log, *, cgroups: str, host_mounts: int) -> None:
         self.root = root
         self.log = log
-        self.systemd = systemd
+        self.cgroups = cgroups
         self.host_mounts = host_mounts
 
 
@@ -90,11 +93,13 @@ def main() -> int:
     if given.switch("version"):
         return _version()
     if given.switch("help") or command in ("", "help", "h"):
-        return _help()
+        return _help(given.words[1] if len(given.words) > 1 else "")
+    if _asks_for_help(given.words):
+        return _help(command)
     gc.disable()  # nothing lives long enough: it takes a millisecond in twenty
     root = given.text("root", DEFAULT_ROOT)
     host = -1
-    if command in _FORKING and not _asks_for_help(given.words):
+    if command in _FORKING:
         host = _protect(argv, root)
     else:
         onefile.install()
@@ -135,10 +140,13 @@ def _run(given: Arguments, command: str, root: str, host: int) -> int:
     form = given.text("log-format", "text")
     if form not in ("text", "json"):
         return _complain(f'invalid log-format "{form}": must be either text or json')
+    cgroups = given.text("cgroup-manager", "cgroupfs")
+    if cgroups not in ("cgroupfs", "systemd", "disabled"):
+        return _complain(f'unknown cgroup manager "{cgroups}"')
+    if given.switch("systemd-cgroup"):
+        cgroups = "systemd"
     log = Log(given.text("log"), form, given.switch("debug"))
-    settings = Settings(
-        _absolute(root), log, systemd=given.switch("systemd-cgroup"), host_mounts=host
-    )
+    settings = Settings(_absolute(root), log, cgroups=cgroups, host_mounts=host)
     try:
         return int(_function(command)(settings, given.words[1:]))
     except CortenError as error:
@@ -162,7 +170,7 @@ def _function(command: str):  # type: ignore[no-untyped-def]  # (Settings, list[
 def _sentence(command: str, text: str) -> str:
     """As runc words it; containerd and dockerd search these texts."""
     if command in ("create", "run"):
-        return f"{NAME} {command} failed: unable to start container process: {text}"
+        return f"{called()} {command} failed: unable to start container process: {text}"
     if command == "exec":
         return f"exec failed: unable to start container process: {text}"
     return text
@@ -173,29 +181,44 @@ def _absolute(path: str) -> str:
 
 
 def _complain(text: str) -> int:
-    posix.write(2, f"{NAME}: {text}\n".encode())
+    posix.write(2, f"{called()}: {text}\n".encode())
     return 1
+
+
+def called() -> str:
+    """The name that we were called by: a link named ``runc`` says what runc would."""
+    name = sys.argv[0].rpartition("/")[2]
+    return name if name and not name.startswith("-") and not name.endswith(".py") else NAME
 
 
 def _version() -> int:
     from corten import __version__
     from corten.spec.runtime import VERSION
 
-    posix.write(1, f"{NAME} version {__version__}\nspec: {VERSION}\n".encode())
+    lines = f"{called()} version {__version__}\ncommit: v{__version__}\nspec: {VERSION}\n"
+    posix.write(1, lines.encode())
     return 0
 
 
-def _help() -> int:
-    lines = [
-        f"{NAME} - Open Container Initiative runtime",
-        "",
-        f"usage: {NAME} [global options] command [options] [arguments]",
-        "",
-        f"commands: {' '.join(_COMMANDS)}",
-        f"global options: {' '.join(['--' + name for name in _GLOBAL])}",
-        "",
-        "Commands and options are those of runc(8).",
-        "",
-    ]
-    posix.write(1, "\n".join(lines).encode())
+def _help(command: str) -> int:
+    from corten.oci import cli_help
+
+    try:
+        if not command:
+            text = cli_help.show(called(), _GLOBAL)
+        else:
+            text = cli_help.show_command(called(), command, _options(command))
+    except CortenError as error:
+        return _complain(str(error))
+    posix.write(1, text.encode())
     return 0
+
+
+def _options(command: str) -> dict[str, int]:
+    """The table that a command parses with: it bears the command's name."""
+    if command not in _COMMANDS:
+        raise InvalidArgument(f"No help topic for '{command}'")
+    module = _COMMANDS[command][0]
+    name = command.upper()
+    table: dict[str, int] = getattr(__import__(f"corten.oci.{module}", None, None, [name]), name)
+    return table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from corten.cgroups import open_cgroup
 from corten.errors import FailedPrecondition, InvalidArgument
 from corten.oci import container
-from corten.oci.cli_run import check_console, plan_of, send_console
+from corten.oci.cli_run import check_console, plan_of, send_console, send_pidfd
 from corten.oci.cliargs import MANY, SWITCH, VALUE, parse
 from corten.oci.paths import clean
 from corten.oci.records import Record, read_json, write_file
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from corten.oci.cli import Settings
     from corten.oci.cliargs import Arguments
 
-_EXEC = {
+EXEC = {
     "console-socket": VALUE,
     "cwd": VALUE,
     "env": MANY,
@@ -33,6 +33,7 @@ _EXEC = {
     "no-new-privs": SWITCH,
     "cap": MANY,
     "preserve-fds": VALUE,
+    "pidfd-socket": VALUE,
     "cgroup": MANY,
     "ignore-paused": SWITCH,
     "no-subreaper": SWITCH,
@@ -53,7 +54,7 @@ _RAISED = ("bounding", "effective", "permitted")
 
 def exec_(settings: Settings, argv: list[str]) -> int:
     """Run a process in a container and, unless detached, stay until it ends."""
-    args = parse(argv, _EXEC, short=_SHORT, until_word=True)
+    args = parse(argv, EXEC, short=_SHORT, until_word=True)
     if not args.words:
         raise InvalidArgument('"exec" requires a container id')
     record = Record.find(settings.root, args.words[0])
@@ -76,6 +77,7 @@ def exec_(settings: Settings, argv: list[str]) -> int:
         cgroup=_cgroup(record, args),
         preserve_fds=args.number("preserve-fds"),
     )
+    send_pidfd(args.text("pidfd-socket"), started.pidfd)
     if args.text("pid-file"):
         write_file(args.text("pid-file"), str(started.pid).encode(), 0o644)
     if not detached:
@@ -118,6 +120,9 @@ def _process(args: Arguments, own: dict[str, Any]) -> dict[str, Any]:
         sets = dict(own.get("capabilities") or {})
         for name in _RAISED:
             sets[name] = [*(sets.get(name) or ()), *args.many("cap")]
+        # what may be inherited comes to be effective only where it is ambient
+        inherited = [name for name in args.many("cap") if name in (sets.get("inheritable") or ())]
+        sets["ambient"] = [*(sets.get("ambient") or ()), *inherited]
         process["capabilities"] = sets
     return process
 
@@ -141,14 +146,25 @@ def _user(args: Arguments, own: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cgroup(record: Record, args: Arguments) -> Cgroup | None:
-    """The container's, or the one below it that ``--cgroup`` names."""
+    """The container's, or the one below it that ``--cgroup`` names, ``[CONTROLLER,…:]PATH``."""
     own = record.cgroup()
     below = args.many("cgroup")
     if not below or own is None:
         return own
-    if len(below) > 1 or ":" in below[0]:
-        raise InvalidArgument("--cgroup takes one path for all controllers")
-    group = open_cgroup(f"{own.path}{clean(below[0])}", kind=own.kind)
-    if not group.exists():
-        raise InvalidArgument("--cgroup names no existing group", path=group.path)
-    return group
+    paths: dict[str, str] = {}
+    for item in below:
+        controllers, colon, path = item.rpartition(":")
+        for name in controllers.split(",") if colon else ("",):
+            if name in paths:
+                raise InvalidArgument(f"--cgroup names {name or 'a path'} twice")
+            paths[name] = f"{own.path}{clean(path)}".rstrip("/")
+    if list(paths) == [""]:
+        group = open_cgroup(paths[""], kind=own.kind)
+        if not group.exists():
+            raise InvalidArgument("--cgroup names no existing group", path=group.path)
+        return group
+    from corten.cgroups.v1 import V1Cgroup
+
+    if not isinstance(own, V1Cgroup):
+        raise InvalidArgument("--cgroup takes controllers on cgroup v1 alone")
+    return own.redirected(paths)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from corten.oci.cli import Settings
 
+SPEC = {"bundle": VALUE, "rootless": SWITCH, "help": SWITCH}
+FEATURES = {"help": SWITCH}
 _SECCOMP_ACTIONS = (
     "SCMP_ACT_ALLOW",
     "SCMP_ACT_ERRNO",
@@ -49,12 +51,13 @@ _SECCOMP_ARCHITECTURES = ("SCMP_ARCH_AARCH64", "SCMP_ARCH_X32", "SCMP_ARCH_X86",
 
 def spec(settings: Settings, argv: list[str]) -> int:
     """Write a config.json to start from."""
-    args = parse(
-        argv,
-        {"bundle": VALUE, "rootless": SWITCH, "help": SWITCH},
-        short={"b": "bundle", "h": "help"},
-    )
+    args = parse(argv, SPEC, short={"b": "bundle", "h": "help"})
     config = default_config()
+    if not _cgroup_features()["v2"] or _cgroup_features()["v1"]:
+        # as runc: a view of one's own is the habit on v2 alone
+        linux = config["linux"]
+        kept = [entry for entry in linux["namespaces"] if entry["type"] != "cgroup"]
+        config = {**config, "linux": {**linux, "namespaces": kept}}
     if args.switch("rootless"):
         config = rootless(config, posix.geteuid(), posix.getegid())
     bundle = args.text("bundle")
@@ -75,14 +78,19 @@ def spec(settings: Settings, argv: list[str]) -> int:
 
 def features(settings: Settings, argv: list[str]) -> int:
     """Print what this runtime offers (features.md)."""
-    parse(argv, {"help": SWITCH}, short={"h": "help"})
+    parse(argv, FEATURES, short={"h": "help"})
     posix.write(1, fsencode(jsonlite.pretty(feature_document()) + "\n"))
     return 0
 
 
 def feature_document() -> dict[str, Any]:
     """features.md and features-linux.md, from the tables that the code itself uses."""
-    words = (*mountoptions.FLAGS, *mountoptions.PROPAGATION, *mountoptions.RECURSIVE, "tmpcopyup")
+    words = (
+        *mountoptions.FLAGS,
+        *mountoptions.PROPAGATION,
+        *mountoptions.RECURSIVE,
+        *mountoptions.SPECIAL,
+    )
     return {
         "ociVersionMin": "1.0.0",
         "ociVersionMax": VERSION,
@@ -103,7 +111,7 @@ def feature_document() -> dict[str, Any]:
             "apparmor": {"enabled": True},
             "selinux": {"enabled": True},
             "intelRdt": {"enabled": False},
-            "mountExtensions": {"idmap": {"enabled": False}},
+            "mountExtensions": {"idmap": {"enabled": True}},
             "netDevices": {"enabled": False},
         },
         "annotations": {"org.corten.version": __version__},

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from corten.oci.cli import Settings
     from corten.oci.plan import Plan
 
+STATE = PAUSE = RESUME = {"help": SWITCH}
+LIST = {"format": VALUE, "quiet": SWITCH, "help": SWITCH}
+KILL = {"all": SWITCH, "help": SWITCH}
+DELETE = {"force": SWITCH, "regex": VALUE, "help": SWITCH}
+PS = {"format": VALUE, "help": SWITCH}
 _SIGKILL = 9
 # Seconds that a killed init gets to end: it may have to leave a file system that hangs.
 _KILL_TIMEOUT = 10
@@ -30,7 +35,7 @@ _SHORT = {"h": "help", "f": "format", "q": "quiet", "a": "all"}
 
 def state(settings: Settings, argv: list[str]) -> int:
     """Print the state (runtime.md, "State") with runc's additions."""
-    args = parse(argv, {"help": SWITCH}, short=_SHORT)
+    args = parse(argv, STATE, short=_SHORT)
     record = Record.find(settings.root, one_id(args, "state"))
     _print(jsonlite.pretty(_view(record)) + "\n")
     return 0
@@ -61,7 +66,7 @@ def _owner(uid: int) -> str:
 
 def list_(settings: Settings, argv: list[str]) -> int:
     """Print all containers below the root."""
-    args = parse(argv, {"format": VALUE, "quiet": SWITCH, "help": SWITCH}, short=_SHORT)
+    args = parse(argv, LIST, short=_SHORT)
     form = args.text("format", "table")
     if form not in ("table", "json"):
         raise InvalidArgument("invalid format option")
@@ -92,7 +97,7 @@ def _print_table(rows: list[list[str]]) -> None:
 
 def kill(settings: Settings, argv: list[str]) -> int:
     """Send a signal to init, or with ``--all`` to everything in the container."""
-    args = parse(argv, {"all": SWITCH, "help": SWITCH}, short=_SHORT)
+    args = parse(argv, KILL, short=_SHORT)
     if not 1 <= len(args.words) <= 2:
         raise InvalidArgument('"kill" requires a container id and at most a signal')
     number = number_of(args.words[1] if len(args.words) > 1 else "TERM")
@@ -125,13 +130,31 @@ def _shares_pid_namespace(record: Record) -> bool:
 
 def delete(settings: Settings, argv: list[str]) -> int:
     """Remove a container that has stopped (or never ran); ``--force`` kills it before."""
-    args = parse(argv, {"force": SWITCH, "help": SWITCH}, short={"f": "force", "h": "help"})
-    force = args.switch("force")
+    args = parse(argv, DELETE, short={"f": "force", "r": "regex", "h": "help"})
+    if args.text("regex"):
+        for name in _matching(settings.root, args.text("regex")):
+            _delete(settings, name, force=True)
+        return 0
+    _delete(settings, one_id(args, "delete"), force=args.switch("force"))
+    return 0
+
+
+def _matching(root: str, pattern: str) -> list[str]:
+    import re  # costs milliseconds, which nobody else is to pay
+
     try:
-        record = Record.find(settings.root, one_id(args, "delete"), lock=True)
+        wanted = re.compile(pattern)
+    except re.error as error:
+        raise InvalidArgument(f"invalid regular expression {pattern!r}: {error}") from None
+    return [name for name in all_ids(root) if wanted.search(name)]
+
+
+def _delete(settings: Settings, name: str, *, force: bool) -> None:
+    try:
+        record = Record.find(settings.root, name, lock=True)
     except NotFound:
         if force:
-            return 0
+            return
         raise
     try:
         status = record.status()
@@ -143,7 +166,6 @@ def delete(settings: Settings, argv: list[str]) -> int:
         destroy(record, _cgroup_or_none(record), _plan_or_none(settings, record), settings)
     finally:
         record.close()
-    return 0
 
 
 def _end(record: Record) -> None:
@@ -201,7 +223,7 @@ def resume(settings: Settings, argv: list[str]) -> int:
 
 
 def _freezable(settings: Settings, argv: list[str], command: str) -> tuple[Record, str]:
-    args = parse(argv, {"help": SWITCH}, short=_SHORT)
+    args = parse(argv, PAUSE, short=_SHORT)
     record = Record.find(settings.root, one_id(args, command))
     return record, record.status()
 
@@ -215,7 +237,7 @@ def _group(record: Record) -> Cgroup:
 
 def ps(settings: Settings, argv: list[str]) -> int:
     """Print the container's processes: by ps(1), or as a list of numbers."""
-    args = parse(argv, {"format": VALUE, "help": SWITCH}, short=_SHORT, until_word=True)
+    args = parse(argv, PS, short=_SHORT, until_word=True)
     if not args.words:
         raise InvalidArgument('"ps" requires a container id')
     form = args.text("format", "table")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posix
+import select
 import time
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, SOCK_STREAM, socket
 
@@ -14,6 +15,7 @@ from corten.oci import container
 from corten.oci.channel import Channel
 from corten.oci.cliargs import SWITCH, VALUE, parse
 from corten.oci.failure import failed
+from corten.oci.identity import doubts
 from corten.oci.paths import join
 from corten.oci.plan import PlanOptions, compile_plan
 from corten.oci.records import Record, read_json, write_file
@@ -28,23 +30,27 @@ if TYPE_CHECKING:
     from corten.oci.cliargs import Arguments
     from corten.oci.plan import Plan
 
-_CREATE = {
+CREATE = {
     "bundle": VALUE,
+    "config": VALUE,  # crun's
     "console-socket": VALUE,
     "pid-file": VALUE,
     "no-pivot": SWITCH,
     "no-new-keyring": SWITCH,
     "preserve-fds": VALUE,
+    "pidfd-socket": VALUE,
     "help": SWITCH,
 }
-_RUN = {**_CREATE, "detach": SWITCH, "keep": SWITCH, "no-subreaper": SWITCH}
-_SHORT = {"b": "bundle", "d": "detach", "h": "help"}
+START = {"help": SWITCH}
+RUN = {**CREATE, "detach": SWITCH, "keep": SWITCH, "no-subreaper": SWITCH}
+_SHORT = {"b": "bundle", "d": "detach", "f": "config", "h": "help"}
 _SIGKILL = 9
+_KILL_TIMEOUT = 10  # seconds
 
 
 def create(settings: Settings, argv: list[str]) -> int:
     """Make a container whose program waits for ``start``."""
-    args = parse(argv, _CREATE, short=_SHORT)
+    args = parse(argv, CREATE, short=_SHORT)
     making = Making(settings, args, one_id(args, "create"), detached=True)
     making.make(waiting=True)
     return 0
@@ -52,7 +58,7 @@ def create(settings: Settings, argv: list[str]) -> int:
 
 def run(settings: Settings, argv: list[str]) -> int:
     """Make a container, start it, and, unless detached, stay until it ends."""
-    args = parse(argv, _RUN, short=_SHORT)
+    args = parse(argv, RUN, short=_SHORT)
     detached = args.switch("detach")
     making = Making(settings, args, one_id(args, "run"), detached=detached)
     if not detached:
@@ -77,7 +83,7 @@ def run(settings: Settings, argv: list[str]) -> int:
 
 def start(settings: Settings, argv: list[str]) -> int:
     """Execute the program of a created container."""
-    args = parse(argv, {"help": SWITCH}, short=_SHORT)
+    args = parse(argv, START, short=_SHORT)
     record = Record.find(settings.root, one_id(args, "start"), lock=True)
     try:
         status = record.status()
@@ -89,7 +95,7 @@ def start(settings: Settings, argv: list[str]) -> int:
             raise FailedPrecondition(problem)
         plan = plan_of(settings, record)
         _start_by_socket(record, plan)
-        _poststart(record, plan)
+        _poststart(settings, record, plan)
     finally:
         record.close()
     return 0
@@ -132,14 +138,17 @@ def _start_by_socket(record: Record, plan: Plan) -> None:
     container.start_over(Channel(sock), plan, record.pid)
 
 
-def _poststart(record: Record, plan: Plan) -> None:
+def _poststart(settings: Settings, record: Record, plan: Plan) -> None:
     try:
         container.run_poststart_hooks(plan, record.pid)
     except CortenError:
+        # the container is destroyed (runtime.md, "Lifecycle" 9)
         pidfd = record.pidfd()
         if pidfd >= 0:
             pidfd_send_signal(pidfd, _SIGKILL)
+            select.select([pidfd], [], [], _KILL_TIMEOUT)
             posix.close(pidfd)
+        destroy(record, record.cgroup(), plan, settings)
         raise
 
 
@@ -159,7 +168,8 @@ class Making:
         self.detached = detached
         self.bundle = join(posix.getcwd(), args.text("bundle") or posix.getcwd())
         self.config: dict[str, Any] = read_json(
-            f"{self.bundle}/config.json", "JSON specification file config.json"
+            join(self.bundle, args.text("config") or "config.json"),
+            "JSON specification file config.json",
         )
         self.preserve = args.number("preserve-fds") + self._adopt_listen_fds()
         self.plan = compile_plan(
@@ -182,7 +192,8 @@ class Making:
         """systemd's socket activation (sd_listen_fds(3)) goes on to the program."""
         count = posix.environ.get(b"LISTEN_FDS", b"")
         owner = posix.environ.get(b"LISTEN_PID", b"")
-        if not count.isdigit() or owner != str(posix.getpid()).encode():
+        # without an owner they were passed on by hand
+        if not count.isdigit() or owner not in (b"", str(posix.getpid()).encode()):
             return 0
         process = self.config.get("process")
         if isinstance(process, dict):
@@ -199,6 +210,8 @@ class Making:
         if self.settings.log.wants_debug:
             for line in self.plan.describe():
                 self.settings.log.debug(line)
+        for line in doubts(self.plan.process.process.capabilities):
+            self.settings.log.warning(line)
         self.record = Record.claim(self.settings.root, self.id)
         try:
             self._write_record()
@@ -236,7 +249,9 @@ class Making:
         self.record.save()
 
     def _make_cgroup(self) -> None:
-        kind = "systemd" if self.settings.systemd else None
+        if self.settings.cgroups == "disabled":
+            return
+        kind = "systemd" if self.settings.cgroups == "systemd" else None
         path = self.plan.config.linux.cgroups_path
         if not path:
             path = f"system.slice:corten:{self.id}" if kind else f"/{self.id}"
@@ -244,6 +259,8 @@ class Making:
         # recorded before it is made; a group that somebody else uses is not ours to delete
         if cgroup.pids():
             raise FailedPrecondition("container's cgroup is not empty", path=cgroup.path)
+        if cgroup.frozen():
+            raise FailedPrecondition("container's cgroup unexpectedly frozen", path=cgroup.path)
         self.record.data["cgroup_path"] = cgroup.path
         self.record.data["cgroup_kind"] = cgroup.kind
         self.record.save()
@@ -272,6 +289,7 @@ class Making:
         path = self.args.text("pid-file")
         if path:
             write_file(path, str(created.pid).encode(), 0o644)
+        send_pidfd(self.args.text("pidfd-socket"), created.pidfd)
         if self.detached and created.console_fd >= 0:
             send_console(self.args.text("console-socket"), created.console_fd)
             posix.close(created.console_fd)
@@ -315,12 +333,22 @@ def check_console(terminal: bool, detached: bool, path: str) -> None:
 
 def send_console(path: str, fd: int) -> None:
     """Send a terminal's master to whoever listens at ``path``, as runc does."""
+    _send_descriptor("console", path, b"/dev/ptmx", fd)
+
+
+def send_pidfd(path: str, fd: int) -> None:
+    """Send a process's pidfd to whoever listens at ``path`` (``--pidfd-socket``)."""
+    if path:
+        _send_descriptor("pidfd", path, b"pidfd", fd)
+
+
+def _send_descriptor(what: str, path: str, name: bytes, fd: int) -> None:
     sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
     try:
         sock.connect(path)
-        send_packet(sock, b"/dev/ptmx", [fd])
+        send_packet(sock, name, [fd])
     except OSError as error:
-        raise failed("send console", error, path=path) from None
+        raise failed(f"send {what}", error, path=path) from None
     finally:
         sock.close()
 

@@ -80,5 +80,6 @@ def exec_failed(name: str, error: OSError) -> CortenError:
     """What execve's answer means for the container's exit code."""
     code = error.errno or 0
     if code in _NOT_FOUND:  # the file is there (it was looked up): its interpreter is not
-        return not_found(name, detail=posix.strerror(code).lower())
+        text = f"exec {name}: {posix.strerror(code).lower()}"
+        return errors.ProgramNotFound(text, path=name, errno=code)
     return not_executable(name, code)

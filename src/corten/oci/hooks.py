@@ -32,7 +32,7 @@ def run_hooks(kind: str, hooks: tuple[Hook, ...], state: bytes, *, cwd: str = "/
         DeadlineExceeded: it took longer than its timeout and was killed.
     """
     for number, hook in enumerate(hooks):
-        step = f"{kind} hook #{number}"
+        step = f"error running {kind} hook #{number}"
         try:
             _run(step, hook, state, cwd)
         except OSError as error:
@@ -44,7 +44,7 @@ def run_hooks_leniently(kind: str, hooks: tuple[Hook, ...], state: bytes) -> lis
     warnings = []
     for number, hook in enumerate(hooks):
         try:
-            _run(f"{kind} hook #{number}", hook, state, "/")
+            _run(f"error running {kind} hook #{number}", hook, state, "/")
         except (CortenError, OSError) as error:
             warnings.append(str(error))
     return warnings
@@ -82,7 +82,10 @@ def _become_hook(hook: Hook, stdin: int, output: int, cwd: str) -> None:
         posix.dup2(output, 2, inheritable=True)
         close_range(3)
         args = hook.args or (hook.path,)
-        env = [fsencode(item) for item in hook.env]
+        if hook.env is None:
+            env = [b"=".join(item) for item in posix.environ.items()]
+        else:
+            env = [fsencode(item) for item in hook.env]
         execve(hook.path, [fsencode(item) for item in args], env)
     except OSError as error:
         posix.write(2, fsencode(error.strerror or "exec failed"))

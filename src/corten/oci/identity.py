@@ -12,7 +12,14 @@ from corten.spec._struct import Struct
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from corten.oci.users import Identity
-    from corten.spec.runtime import Capabilities, IoPriority, Process, Rlimit, Scheduler
+    from corten.spec.runtime import (
+        Capabilities,
+        IoPriority,
+        MemoryPolicy,
+        Process,
+        Rlimit,
+        Scheduler,
+    )
 
 ALL_CAPABILITIES = (1 << len(creds.CAPABILITIES)) - 1
 _SYS_ADMIN = 1 << creds.CAPABILITY_NUMBERS["CAP_SYS_ADMIN"]
@@ -42,6 +49,23 @@ def capability_sets(capabilities: Capabilities | None) -> CapabilitySets:
                 if number is not None:
                     masks[name] |= 1 << number
     return CapabilitySets(**masks)
+
+
+def doubts(capabilities: Capabilities | None) -> list[str]:
+    """What can't be granted, as warnings (config.md, "Linux Process"): names that the kernel
+    does not know, and ambient capabilities that are not inheritable and permitted as well."""
+    if capabilities is None:
+        return []
+    names = {name for kind in CapabilitySets._fields for name in getattr(capabilities, kind)}
+    unknown = sorted(names - set(creds.CAPABILITY_NUMBERS))
+    found = [f"ignoring unknown or unavailable capabilities: [{' '.join(unknown)}]"] * bool(unknown)
+    for name in capabilities.ambient:
+        missing = [k for k in ("permitted", "inheritable") if name not in getattr(capabilities, k)]
+        if missing and name not in unknown:
+            found.append(
+                f"can't raise ambient capability {name}: it is not {' and '.join(missing)}"
+            )
+    return found
 
 
 def check_names(process: Process) -> None:
@@ -97,6 +121,24 @@ def set_scheduler(scheduler: Scheduler | None, priority: IoPriority | None) -> N
         )
     if priority is not None:
         limits.set_ioprio(limits.IOPRIO_CLASSES[priority.io_class], priority.priority)
+
+
+def memory_policy(policy: MemoryPolicy) -> tuple[int, tuple[int, ...]]:
+    """``(mode with flags, nodes)`` of set_mempolicy(2).
+
+    Raises:
+        InvalidArgument: an unknown mode or flag, or flags that exclude each other.
+    """
+    where = "linux.memoryPolicy"
+    if policy.mode not in limits.MEMORY_POLICIES:
+        raise _unknown(f"{where}.mode", policy.mode)
+    mode = limits.MEMORY_POLICIES[policy.mode]
+    for flag in policy.flags:
+        if flag not in limits.MEMORY_POLICY_FLAGS:
+            raise _unknown(f"{where}.flags", flag)
+        mode |= limits.MEMORY_POLICY_FLAGS[flag]
+    nodes = sorted(parse_cpu_list(policy.nodes)) if policy.nodes else []
+    return mode, tuple(nodes)
 
 
 def parse_cpu_list(text: str) -> set[int]:

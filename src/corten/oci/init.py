@@ -22,8 +22,10 @@ from corten.oci.context import Context, check_procfs, run_steps
 from corten.oci.failure import attempt, failed
 from corten.oci.hooks import run_hooks
 from corten.oci.mounts import BindMount
+from corten.oci.paths import fd_path
 from corten.oci.program import Program, close_others, open_label, set_personality
 from corten.oci.state import hook_state
+from corten.spec._struct import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -271,7 +273,9 @@ class _Init:
             self.context.lap("runtime hooks")
         if "createContainer" in hooks:
             state = hook_state(self.plan, "creating", posix.getpid())
-            run_hooks("createContainer", hooks["createContainer"], state, cwd=self.plan.bundle)
+            # they start in the root file system, as with runc
+            inside = fd_path(self.context.root.fd)
+            run_hooks("createContainer", hooks["createContainer"], state, cwd=inside)
             self.context.lap("createContainer hooks")
 
     # --- the program ------------------------------------------------------------------
@@ -285,7 +289,7 @@ class _Init:
         self.context.lap("identity")
         self.channel.send("ready", steps=self.context.times)
         self._wait()
-        self._start_hooks()
+        self._start_hooks(program.env)
         try:
             program.execute(self.channel)
         except CortenError as error:
@@ -317,9 +321,11 @@ class _Init:
         elif self.wiring.listen >= 0:
             posix.close(self.wiring.listen)
 
-    def _start_hooks(self) -> None:
+    def _start_hooks(self, environment: tuple[str, ...]) -> None:
         hooks = self.plan.config.hooks.get("startContainer")
         if hooks:
+            # the program's environment is theirs, unless they have their own
+            hooks = tuple([h if h.env is not None else replace(h, env=environment) for h in hooks])
             try:
                 run_hooks("startContainer", hooks, hook_state(self.plan, "created", posix.getpid()))
             except CortenError as error:

@@ -23,17 +23,23 @@ from corten.spec._struct import Struct
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from corten.oci.context import Context
+    from corten.oci.idmap import IdMap
 
 # Only over these may a file system that shows the kernel be mounted, and over no link.
 _KERNEL_TYPES = ("proc", "sysfs")
 
 
 class BindMount(Struct):
-    """Show a file or directory of the host."""
+    """Show a file or directory of the host.
+
+    Fields:
+        idmap: with other owners (``idmap``, ``ridmap``, mappings of the mount's own).
+    """
 
     destination: str
     source: str
     options: Options
+    idmap: IdMap | None = None
 
     @property
     def name(self) -> str:
@@ -56,7 +62,14 @@ class BindMount(Struct):
             posix.close(tree)
 
     def _take(self) -> int:
-        return trees.clone(self.source, recursive=bool(self.options.flags & k.MS_REC))
+        tree = trees.clone(self.source, recursive=bool(self.options.flags & k.MS_REC))
+        if self.idmap is not None:
+            try:
+                self.idmap.apply(tree)
+            except BaseException:
+                posix.close(tree)
+                raise
+        return tree
 
     def _attach(self, context: Context, tree: int) -> None:
         options = self.options

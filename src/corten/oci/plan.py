@@ -21,6 +21,7 @@ from corten.oci.identity import (
     CapabilitySets,
     capability_sets,
     check_names,
+    memory_policy,
     parse_cpu_list,
 )
 from corten.oci.masks import MaskPaths, ReadOnlyPaths
@@ -29,7 +30,7 @@ from corten.oci.paths import clean, join
 from corten.oci.rootfs import IsolateMounts, RootMount
 from corten.oci.seccomp.cache import DEFAULT_DIRECTORY, Program, program_for
 from corten.oci.sysctl import compile_sysctls
-from corten.spec._struct import Struct
+from corten.spec._struct import Struct, replace
 from corten.spec.runtime import Config, Process, parse
 
 TYPE_CHECKING = False
@@ -37,8 +38,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from corten.oci.context import Step
+    from corten.oci.idmap import IdMap
     from corten.spec.mount import Mount
-    from corten.spec.runtime import ConfigMount
+    from corten.spec.runtime import ConfigMount, Linux
 
     MountStep = BindMount | FilesystemMount | CgroupMount | Remount
 
@@ -77,6 +79,7 @@ class ProcessPlan(Struct):
     capabilities: CapabilitySets
     seccomp: Program | None
     affinity: frozenset[int] | None = None
+    memory: tuple[int, tuple[int, ...]] | None = None  # the mode with its flags, the nodes
 
 
 class Plan(Struct):
@@ -159,7 +162,11 @@ def compile_plan(
         bundle=bundle,
         rootfs=join(bundle, rootfs),
         config=parsed,
-        process=compile_process(parsed.process, linux.seccomp, options.seccomp_cache),
+        process=replace(
+            compile_process(parsed.process, linux.seccomp, options.seccomp_cache),
+            memory=memory_policy(linux.memory_policy) if linux.memory_policy else None,
+            affinity=None,  # execCPUAffinity is not for init (config.md)
+        ),
         root_steps=_root_steps(parsed, rootfs_mounts),
         # what is mounted by us as a whole is a mount point already; a user namespace locks
         # what it inherits, so it needs one of its own
@@ -205,8 +212,7 @@ def _root_steps(config: Config, mounts: tuple[Mount, ...]) -> tuple[Step, ...]:
 
 def _mount_steps(config: Config, bundle: str) -> tuple[MountStep, ...]:
     namespaced = config.linux.namespace("cgroup") is not None
-    label = config.linux.mount_label
-    return tuple([_mount_step(mount, bundle, namespaced, label) for mount in config.mounts])
+    return tuple([_mount_step(m, bundle, namespaced, config.linux) for m in config.mounts])
 
 
 def _below_cgroups(mounts: tuple[MountStep, ...]) -> tuple[MountStep, ...]:
@@ -233,17 +239,19 @@ def _steps(config: Config, mounts: tuple[MountStep, ...]) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _mount_step(mount: ConfigMount, bundle: str, namespaced: bool, label: str) -> MountStep:
+def _mount_step(mount: ConfigMount, bundle: str, namespaced: bool, linux: Linux) -> MountStep:
     destination = clean(mount.destination)
     options = mountoptions.parse(mount.options)
     where = f"mounts[{destination}]"
-    if mount.uid_mappings or {"idmap", "ridmap"} & set(options.special):
-        raise Unimplemented("id-mapped mounts are not offered yet", path=where)
+    mapped = bool(mount.uid_mappings or {"idmap", "ridmap"} & set(options.special))
     if mount.type == "bind" or options.flags & MS_BIND:
         if not mount.source:
             raise InvalidArgument(f"{where} has no source", path=where)
         source = join(bundle, mount.source)
-        return BindMount(destination=destination, source=source, options=options)
+        idmap = _idmap(mount, options, linux) if mapped else None
+        return BindMount(destination=destination, source=source, options=options, idmap=idmap)
+    if mapped:
+        raise InvalidArgument("id-mapped mounts are for bind mounts alone", path=where)
     if options.flags & MS_REMOUNT or (not mount.type and options.propagation):
         return Remount(destination=destination, options=options)
     if not mount.type:
@@ -258,8 +266,19 @@ def _mount_step(mount: ConfigMount, bundle: str, namespaced: bool, label: str) -
         destination=destination,
         type=mount.type,
         source=mount.source,
-        options=_labelled(options, mount.type, label),
+        options=_labelled(options, mount.type, linux.mount_label),
     )
+
+
+def preload() -> None:
+    """Import what only some plans need, for a process that can't import later."""
+    import corten.oci.idmap  # noqa: F401  # the import is the purpose
+
+
+def _idmap(mount: ConfigMount, options: mountoptions.Options, linux: Linux) -> IdMap:
+    from corten.oci.idmap import compile_idmap  # few have one
+
+    return compile_idmap(mount, options.special, linux)
 
 
 def _labelled(options: mountoptions.Options, kind: str, label: str) -> mountoptions.Options:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from corten.oci.plan import ProcessPlan
 
 _DEFAULT_UMASK = 0o022
+_MOST_CPUS = 1024
 
 
 class Program:
@@ -39,17 +40,17 @@ class Program:
         self.plan = plan
         self.label_fd = label_fd
         self.path = ""
-        self.env = plan.process.env
         self.identity = users.resolve(plan.process.user)
+        self.env = environment(plan.process.env, self.identity.home)
 
     def prepare(self, *, groups_allowed: bool = True) -> None:
         """Become the final user with the final capabilities and find the program."""
         process = self.plan.process
-        if not any(item.startswith("HOME=") for item in self.env):
-            self.env = (*self.env, f"HOME={self.identity.home}")
+        if self.plan.memory is not None:
+            attempt("set memory policy", limits.set_mempolicy, *self.plan.memory)
+        attempt("set CPU affinity", _set_affinity, self.plan.affinity)
+        # a deadline scheduler binds to what is allowed then
         attempt("set scheduler", identity.set_scheduler, process.scheduler, process.io_priority)
-        if self.plan.affinity is not None:
-            attempt("set CPU affinity", posix.sched_setaffinity, 0, self.plan.affinity)
         umask = process.user.umask
         posix.umask(_DEFAULT_UMASK if umask is None else umask)
         identity.fix_stdio_owner(self.identity.uid)
@@ -118,6 +119,22 @@ class Program:
             execve(self.path, arguments, environment)
         except OSError as error:
             raise exec_failed(process.args[0], error) from None
+
+
+def environment(items: tuple[str, ...], home: str) -> tuple[str, ...]:
+    """Each variable once, with its last value; ``HOME`` is the user's unless it is set."""
+    variables = {}
+    for item in items:
+        name, equals, _ = item.partition("=")
+        variables[name if equals else item] = item
+    if variables.get("HOME", "HOME=") == "HOME=":
+        variables["HOME"] = f"HOME={home}"
+    return tuple(variables.values())
+
+
+def _set_affinity(cpus: frozenset[int] | None) -> None:
+    """Those CPUs, or all that the cgroup allows: what our caller is bound to does not count."""
+    posix.sched_setaffinity(0, range(_MOST_CPUS) if cpus is None else cpus)
 
 
 def open_label(process_label: str, profile: str) -> int:

@@ -148,7 +148,7 @@ class Device(Struct):
 class Hook(Struct):
     path: str
     args: tuple[str, ...] = ()
-    env: tuple[str, ...] = ()
+    env: tuple[str, ...] | None = None  # None: nothing was said, the runtime's own
     timeout: int | None = None  # seconds
 
 
@@ -156,6 +156,14 @@ class TimeOffset(Struct):
     clock: str  # monotonic, boottime
     secs: int = 0
     nanosecs: int = 0
+
+
+class MemoryPolicy(Struct):
+    """A NUMA policy (set_mempolicy(2)): ``nodes`` is a list such as ``0-2,4``."""
+
+    mode: str
+    nodes: str = ""
+    flags: tuple[str, ...] = ()
 
 
 class Linux(Struct):
@@ -173,6 +181,7 @@ class Linux(Struct):
     readonly_paths: tuple[str, ...] = ()
     mount_label: str = ""
     personality: str = ""
+    memory_policy: MemoryPolicy | None = None
 
     def namespace(self, kind: str) -> Namespace | None:
         """The entry for one type of namespace; None: the runtime's own is shared."""
@@ -384,11 +393,12 @@ def _hook(reader: Reader) -> Hook:
     timeout = reader.whole("timeout", 0, low=0, high=_I64) if reader.has("timeout") else None
     if timeout == 0:
         raise reader.fail("timeout", "must be greater than zero")
-    return Hook(path=path, args=reader.texts("args"), env=reader.texts("env"), timeout=timeout)
+    env = reader.texts("env") if reader.has("env") else None
+    return Hook(path=path, args=reader.texts("args"), env=env, timeout=timeout)
 
 
 def _linux(reader: Reader) -> Linux:
-    for name in ("netDevices", "intelRdt", "memoryPolicy"):
+    for name in ("netDevices", "intelRdt"):
         if reader.data.get(name):
             where = reader.where(name)
             raise Unimplemented(f"{where} is not offered yet", path=where)
@@ -414,6 +424,15 @@ def _linux(reader: Reader) -> Linux:
         personality=personality.choice("domain", PERSONALITY_DOMAINS, "LINUX")
         if reader.has("personality")
         else "",
+        memory_policy=_memory_policy(reader.object("memoryPolicy"))
+        if reader.has("memoryPolicy")
+        else None,
+    )
+
+
+def _memory_policy(reader: Reader) -> MemoryPolicy:
+    return MemoryPolicy(
+        mode=reader.text("mode", None), nodes=reader.text("nodes"), flags=reader.texts("flags")
     )
 
 

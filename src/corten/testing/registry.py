@@ -144,6 +144,8 @@ class FakeRegistry:
         repository, _, rest = request.path.removeprefix("/v2/").rpartition("/blobs/")
         if repository:
             return await self._blob(request, rest, fault)
+        if fault is not None and fault.kind == "stall":
+            await asyncio.sleep(3600)
         repository, _, rest = request.path.removeprefix("/v2/").rpartition("/manifests/")
         digest = self._tags.get(f"{repository}:{rest}", rest)
         if digest not in self._blobs:

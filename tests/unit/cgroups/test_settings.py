@@ -24,7 +24,7 @@ def test_nothing_asked_nothing_written() -> None:
     empty: dict[str, Any] = {
         "memory": {"limit": 0, "swap": 0, "disableOOMKiller": False},
         "cpu": {"shares": 0, "quota": 0, "period": 0, "cpus": ""},
-        "pids": {"limit": 0},
+        "pids": {},
         "blockIO": {"weight": 0, "throttleReadBpsDevice": None},
         "network": {},
         "rdma": None,

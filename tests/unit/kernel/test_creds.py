@@ -102,7 +102,7 @@ def test_scheduling() -> None:
         from corten.kernel import limits
         limits.sched_setattr(limits.SCHED_POLICIES["SCHED_BATCH"], nice=5)
         limits.set_ioprio(limits.IOPRIO_CLASSES["IOPRIO_CLASS_BE"], 6)
-        limits.set_mempolicy(limits.MEMORY_POLICIES["MPOL_BIND"], [0])
+        limits.set_mempolicy(limits.MEMORY_POLICIES["MPOL_BIND"], (0,))
         print(posix.sched_getscheduler(0), posix.getpriority(posix.PRIO_PROCESS, 0))
         print(limits.personality(limits.PERSONALITIES["LINUX32"]))
         print(limits.personality(0), "bind:0" in open("/proc/self/numa_maps").read())

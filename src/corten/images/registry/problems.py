@@ -148,6 +148,8 @@ def from_exception(error: BaseException, host: str) -> Unavailable:
             f"{host} does not answer in time", step="connect", path=host, hint="try again later"
         )
     reason = str(error) or type(error).__name__
+    if isinstance(error, aiohttp.ClientPayloadError):
+        reason = "it ended in the middle of an answer"
     return Unavailable(
         f"the connection to {host} broke: {reason[:_SHOWN]}",
         step="connect",

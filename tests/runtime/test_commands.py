@@ -1,0 +1,158 @@
+"""The command line's rarer commands and options, as runc has them."""
+
+from __future__ import annotations
+
+import array
+import json
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.runtime.harness import Bundle, Runtime
+from tests.runtime.test_cgroups import TOP, V2, file
+
+COMMANDS = (
+    "create delete events exec features kill list pause ps resume run spec start state update"
+)
+
+
+def test_update_takes_a_document_from_standard_input(box: Bundle) -> None:
+    box.linux["resources"] = {"memory": {"limit": 64 << 20}, "pids": {"limit": 40}}
+    box.running()
+    change = {"memory": {"limit": 96 << 20}, "pids": {"limit": 50}}
+    done = box.runtime("update", "--resources", "-", box.id, stdin=None, input=json.dumps(change))
+    assert done.returncode == 0, done.stderr
+    assert file(box, "memory.limit_in_bytes", "memory.max") == str(96 << 20)
+    assert file(box, "pids.max", "pids.max") == "50"
+
+
+def test_update_takes_options_and_leaves_the_rest(box: Bundle) -> None:
+    box.linux["resources"] = {"memory": {"limit": 64 << 20}, "pids": {"limit": 40}}
+    box.running()
+    done = box.runtime(
+        "update", "--memory", "80m", "--cpu-share", "256", "--pids-limit", "40", box.id
+    )
+    assert done.returncode == 0, done.stderr
+    assert file(box, "memory.limit_in_bytes", "memory.max") == str(80 << 20)
+    assert file(box, "pids.max", "pids.max") == "40"
+    if not V2:
+        assert file(box, "cpu.shares", "") == "256"
+
+
+def test_update_refuses_what_is_no_size(box: Bundle) -> None:
+    box.running()
+    done = box.runtime("update", "--memory", "much", box.id)
+    assert done.returncode == 1
+    assert "invalid value for memory" in done.stderr
+
+
+def test_events_prints_statistics_once(box: Bundle) -> None:
+    box.linux["resources"] = {"pids": {"limit": 40}}
+    box.running()
+    event = json.loads(box.runtime("events", "--stats", box.id).stdout)
+    assert (event["type"], event["id"]) == ("stats", box.id)
+    data = event["data"]
+    assert data["pids"]["limit"] == 40
+    assert data["pids"]["current"] >= 1
+    assert data["memory"]["usage"]["usage"] > 0
+    assert data["cpu"]["usage"]["total"] > 0
+
+
+def test_events_ends_with_the_container(box: Bundle) -> None:
+    box.running()
+    command = [*box.runtime.argv, "--root", str(box.runtime.root), "events"]
+    with subprocess.Popen(
+        [*command, "--interval", "50ms", box.id], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        lines = [json.loads(process.stdout.readline()) for _ in range(2)]
+        assert [line["type"] for line in lines] == ["stats", "stats"]
+        box.do("kill", "KILL")
+        process.stdout.read()
+        assert process.wait(20) == 0
+
+
+def test_events_tells_of_an_oom_kill(box: Bundle, ours: None) -> None:
+    box.linux["resources"] = {"memory": {"limit": 16 << 20}}
+    # the child is the one that is taken, init stays
+    box.running("sleep 0.3; python3 -IS -c 'x = bytearray(64 << 20)'; sleep 60")
+    command = [*box.runtime.argv, "--root", str(box.runtime.root), "events"]
+    with subprocess.Popen([*command, box.id], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        kinds = {json.loads(process.stdout.readline())["type"]}
+        box.do("kill", "KILL")
+        process.stdout.read()
+    assert kinds == {"oom"}
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+@pytest.mark.parametrize("command", COMMANDS.split())
+def test_every_command_has_its_help(runtime: Runtime, command: str, option: str) -> None:
+    done = runtime(command, option)
+    assert done.returncode == 0, done.stderr
+    assert command in done.stdout.splitlines()[1]
+
+
+def test_help_of_an_unknown_command_fails(runtime: Runtime) -> None:
+    done = runtime("nonsense", "-h")
+    assert done.returncode != 0
+    assert "No help topic for 'nonsense'" in done.stderr + done.stdout
+
+
+def test_a_link_says_its_own_name(runtime: Runtime, ours: None, tmp_path: Path) -> None:
+    link = tmp_path / "runc"
+    link.symlink_to(runtime.argv[0])
+    said = subprocess.run([link, "--version"], capture_output=True, text=True, check=True).stdout
+    assert said.startswith("runc version ")
+
+
+def test_delete_by_pattern(box: Bundle, ours: None) -> None:
+    box.running()
+    assert box.runtime("delete", "--regex", "^nobody$").returncode == 0
+    assert box.state()["status"] == "running"
+    assert box.runtime("delete", "--regex", f"^{box.id[:8]}").returncode == 0
+    assert "does not exist" in box.runtime("state", box.id).stderr
+
+
+def test_the_pidfd_is_sent(box: Bundle, ours: None, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen(1)
+        box.shell("sleep 60")
+        box.created("--pidfd-socket", str(tmp_path / "s"))
+        connection, _ = listener.accept()
+        with connection:
+            _, control, _, _ = connection.recvmsg(64, socket.CMSG_SPACE(4))
+    (fd,) = array.array("i", control[0][2])
+    assert f"Pid:\t{box.pid}\n" in Path(f"/proc/self/fdinfo/{fd}").read_text()
+
+
+def test_a_frozen_cgroup_is_refused(box: Bundle, ours: None) -> None:
+    if V2:
+        group, name, frozen, thawed = TOP, "cgroup.freeze", "1", "0"
+    else:
+        group, name, frozen, thawed = TOP / "freezer", "freezer.state", "FROZEN", "THAWED"
+    state = Path(f"{group}{box.linux['cgroupsPath']}") / name
+    state.parent.mkdir(parents=True)
+    state.write_text(frozen)
+    try:
+        done = box.run()
+        assert done.returncode == 1
+        assert "container's cgroup unexpectedly frozen" in done.stderr
+    finally:
+        state.write_text(thawed)
+        state.parent.rmdir()
+
+
+def test_exec_into_an_inner_group_by_controller(box: Bundle, ours: None) -> None:
+    if V2:
+        pytest.skip("controllers have groups of their own on v1 alone")
+    box.running()
+    inner = Path(f"/sys/fs/cgroup/pids{box.linux['cgroupsPath']}/inner")
+    inner.mkdir()
+    said = box.exec("cat", "/proc/self/cgroup", options=["--cgroup", "pids:inner"]).stdout
+    groups = dict(line.split(":")[1:] for line in said.splitlines())
+    assert groups["pids"].endswith("/inner")
+    assert not groups["memory"].endswith("/inner")
