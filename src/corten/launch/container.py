@@ -106,11 +106,7 @@ def _begin(nap: Nap, request: Create, packet: Packet) -> Monitor | None:
         _refuse(first, state, failure)
         return None
     packet.close()
-    # the bundle of a runtime's program is mounted in this process's namespace: no rest for it
-    rests = nap if isinstance(runtime, NativeRuntime) else None
-    monitor = Monitor(
-        request, what, runtime, state, lambda peer, r: handle(monitor, peer, r), rests
-    )
+    monitor = Monitor(request, what, runtime, state, lambda peer, r: handle(monitor, peer, r), nap)
     monitor.create(first, published)
     return monitor
 

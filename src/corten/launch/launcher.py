@@ -60,9 +60,9 @@ class Launcher:
         self._protected = protected
         self._receiver = wire.Receiver(sock)
         self._namespaces = NetworkNamespaces(host_mount_ns)
-        self._spares = Spares(host_mount_ns)
         self._poll = poll()
         self._poll.register(sock.fileno(), POLLIN)
+        self._spares = Spares(host_mount_ns, self._poll)
         self._running = True
         self._id = 0
         self._table: dict[str, Operation] = {
@@ -79,7 +79,7 @@ class Launcher:
         """Until the daemon is gone. What it asked for before its end is not begun any more:
         nobody would know the outcome."""
         while self._running:
-            if not self._poll.poll(0):
+            if not self._asked():
                 self._prepare()
                 self._poll.poll()
             try:
@@ -92,16 +92,21 @@ class Launcher:
             if packet is not None and not self._peer_gone():
                 self._handle(packet)
 
+    def _asked(self) -> bool:
+        mine = self._sock.fileno()
+        return any([fd == mine for fd, _ in self._poll.poll(0)])
+
     def _prepare(self) -> None:
         """What can be done while nobody waits for it."""
         try:
             self._spares.refill()
-        except OSError:
+        except (OSError, CortenError):
             pass  # who needs one is told
 
     def _peer_gone(self) -> bool:
+        mine = self._sock.fileno()
         ready = self._poll.poll(0)
-        return any([events & (POLLHUP | POLLERR) for _, events in ready])
+        return any([fd == mine and events & (POLLHUP | POLLERR) for fd, events in ready])
 
     def _handle(self, packet: Packet) -> None:
         data = packet.data

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import _signal  # `signal` imports enum
 import os
+from select import POLLIN, poll
 
 from corten.errors import Unavailable
 from corten.kernel.creds import set_name
@@ -22,6 +23,7 @@ from corten.launch.keeper import Keeper
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket as Socket
+    from select import poll as Poll
     from typing import Any, NoReturn
 
 
@@ -58,6 +60,10 @@ class Spare:
             if spill >= 0:
                 os.close(spill)
 
+    def fileno(self) -> int:
+        """Readable when it has ended."""
+        return self._orders.fileno()
+
     def close(self) -> None:
         """Let go of it."""
         self._orders.close()
@@ -65,17 +71,31 @@ class Spare:
 
 
 class Spares:
-    """One is always there, as far as there is time for it."""
+    """One is always there, as far as there is time for it.
 
-    def __init__(self, host_mount_ns: int) -> None:
+    ``poll`` turns ready for a descriptor of ours when a process of ours was killed; then
+    :meth:`refill` puts another in its place."""
+
+    def __init__(self, host_mount_ns: int, poll: Poll) -> None:
         self._host = host_mount_ns
+        self._poll = poll
         self._next: Spare | None = None
         self._template: Socket | None = None
 
     def refill(self) -> None:
-        """Fork the next one, if there is none."""
+        """Fork the next one, if there is none (any more)."""
+        template, spare = self._template, self._next
+        if template is not None and _ended(template.fileno()):
+            self._forget_template(template)
+        if spare is not None and _ended(spare.fileno()):
+            self._poll.unregister(spare.fileno())
+            spare.close()
+            self._next = None
         if self._next is None:
             self._next = self._fork()
+            self._poll.register(self._next.fileno(), POLLIN)
+        elif self._template is None:
+            self._template = self._start_template()
 
     def give(self, data: dict[str, Any], fds: dict[str, int]) -> Spare:
         """Give a request to a monitor; the caller closes it.
@@ -85,6 +105,8 @@ class Spares:
             Unavailable: whatever is forked is killed.
         """
         ready, self._next = self._next, None
+        if ready is not None:
+            self._poll.unregister(ready.fileno())
         for spare in (ready, None):
             spare = spare or self._fork()
             try:
@@ -114,33 +136,44 @@ class Spares:
 
     def _ask(self, orders: Socket) -> tuple[int, int] | None:
         """None: the template was killed, and is forgotten."""
-        template = self._template = self._template or _start_template(self._host)
+        template = self._template = self._template or self._start_template()
         try:
             send_packet(template, b"fork", [orders.fileno()])
             answer, fds = recv_packet(template)
         except OSError:
             answer, fds = b"", []
         if not answer:
-            template.close()
-            self._template = None
+            self._forget_template(template)
             return None
         if not fds:
             raise OSError(int(answer), os.strerror(int(answer)))
         return int(answer), fds[0]
 
+    def _start_template(self) -> Socket:
+        mine, theirs = seqpacket_pair()
+        try:
+            pid, _ = clone3(pidfd=False)
+            if pid == 0:
+                _be_template(theirs, self._host)
+        except BaseException:
+            mine.close()
+            raise
+        finally:
+            theirs.close()
+        self._poll.register(mine.fileno(), POLLIN)
+        return mine
 
-def _start_template(host_mount_ns: int) -> Socket:
-    mine, theirs = seqpacket_pair()
-    try:
-        pid, _ = clone3(pidfd=False)
-        if pid == 0:
-            _be_template(theirs, host_mount_ns)
-    except BaseException:
-        mine.close()
-        raise
-    finally:
-        theirs.close()
-    return mine
+    def _forget_template(self, template: Socket) -> None:
+        self._poll.unregister(template.fileno())
+        template.close()
+        self._template = None
+
+
+def _ended(fd: int) -> bool:
+    """Whether the other side, which never speaks unasked, is gone."""
+    ready = poll()
+    ready.register(fd, POLLIN)
+    return bool(ready.poll(0))
 
 
 def _be_template(orders: Socket, host_mount_ns: int) -> NoReturn:
