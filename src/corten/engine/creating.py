@@ -164,6 +164,7 @@ class Creator:
         logconfig.check(config.log)
         if config.stop_signal:
             signal_number(config.stop_signal)
+        parts.settings.container_cgroup(record.id, config.cgroup_parent)
         if config.runtime not in ("", "native") and config.runtime not in parts.settings.runtimes:
             raise InvalidArgument(f"unknown or invalid runtime name: {config.runtime}")
         unknown = HostDevice(path="", kind="c", major=0, minor=0, mode=0)

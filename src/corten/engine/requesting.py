@@ -93,6 +93,7 @@ class Requests:
             monitor_cgroup=self._joiner.monitor_cgroup(record),
             stop_signal=str(signal_number(config.stop_signal or "TERM")),
             stop_timeout=stop_timeout(config),
+            systemd_cgroup=parts.settings.cgroup_driver == "systemd",
             seccomp="" if privileged else _seccomp(config.security.seccomp),
         )
         return request, {"config": memfd, **{f"ns.{kind}": fd for kind, fd in spaces.items()}}

@@ -174,8 +174,8 @@ class Signaller:
     async def top(self, tenant: Tenant, ref: str) -> list[int]:
         """See ``contract.Engine.top_container``."""
         record = states.require_running(self._parts.view.container(tenant, ref))
-        path = self._parts.settings.container_cgroup(record.id, record.config.cgroup_parent)
-        return await self._parts.groups.run(groups.group_pids, path, deadline=10.0)
+        run_dir = self._parts.settings.run_dir(record.id)
+        return await self._parts.groups.run(groups.run_pids, run_dir, deadline=10.0)
 
     async def update(self, tenant: Tenant, ref: str, changes: Any) -> Container:
         """New limits, and what else may change of a container that exists.

@@ -277,7 +277,7 @@ def warm_up(state_dir: str) -> None:
     set_dumpable(False)
     os.umask(0o022)
     os.chdir("/")
-    preload()
+    preload(systemd=placement.under_systemd())
     cache.preload()
     config.warm_up()
     plan.preload()
