@@ -28,7 +28,10 @@ install_corten() {
     mkdir -p /tmp/source && cp -a /mnt/source/. /tmp/source && cd /tmp/source &&
         { time timeout 240 make install DEPS=/mnt/deps; }
 }
-unit_starts() { systemctl start corten.service && systemctl is-active corten.service; }
+unit_starts() {
+    systemctl start corten.service && systemctl is-active corten.service &&
+        [ "$(pgrep -xo cortend)" = "$(systemctl show -p MainPID --value corten.service)" ]
+}
 hello() { has "$(corten run --rm hello)" "Hello"; }
 monitors_scopes() { systemctl list-units --plain --no-legend 'corten-monitors-*.scope' | cut -d ' ' -f 1; }
 # What a shutdown does to the monitors: SIGTERM, and 90 s later SIGKILL.
@@ -56,7 +59,7 @@ scope_of_a_container() {
 }
 pod_in_its_slice() {
     local out
-    out=$(timeout 240 /usr/bin/python3 -I /mnt/pod.py) || { echo "$out"; return 1; }
+    out=$(timeout 300 /usr/bin/python3 -I /mnt/pod.py) || { echo "$out"; return 1; }
     local slice=/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod4711.slice
     has "$out" "driver SYSTEMD" && has "$out" "container $slice/corten-" &&
         has "$out" "monitor $slice/corten-monitors-" &&

@@ -2,6 +2,8 @@
 its container and of that one's monitor. Run by the interpreter of the installed Corten."""
 
 import sys
+from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, "/opt/corten/current/lib")
 
@@ -13,7 +15,7 @@ NAME = "kubepods-besteffort-pod4711.slice"
 PARENT = f"/kubepods.slice/kubepods-besteffort.slice/{NAME}"
 
 
-def call(channel: grpc.Channel, name: str, request: object) -> object:
+def call(channel: grpc.Channel, name: str, request: Any) -> Any:
     service = next(s for s in pb.DESCRIPTOR.services_by_name.values() if name in s.methods_by_name)
     answer = getattr(pb, service.methods_by_name[name].output_type.name)
     method = channel.unary_unary(
@@ -21,12 +23,12 @@ def call(channel: grpc.Channel, name: str, request: object) -> object:
         request_serializer=lambda message: message.SerializeToString(),
         response_deserializer=answer.FromString,
     )
-    return method(request, timeout=60)
+    return method(request, timeout=150)
 
 
 def group(pid: str) -> str:
-    with open(f"/proc/{pid}/cgroup") as file:
-        return next(row[3:].strip() for row in file if row.startswith("0::"))
+    rows = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    return next(row[3:] for row in rows if row.startswith("0::"))
 
 
 def main() -> None:
@@ -60,24 +62,21 @@ def main() -> None:
     )
     pids = [entry for entry in _processes() if created in group(entry)]
     print("container", group(pids[0]), status.status.state)
-    with open(f"/proc/{pids[0]}/status") as file:
-        parent = next(row.split()[1] for row in file if row.startswith("PPid:"))
+    rows = Path(f"/proc/{pids[0]}/status").read_text().splitlines()
+    parent = next(row.split()[1] for row in rows if row.startswith("PPid:"))
     print("monitor", group(parent))
     call(channel, "StopPodSandbox", pb.StopPodSandboxRequest(pod_sandbox_id=pod))
     call(channel, "RemovePodSandbox", pb.RemovePodSandboxRequest(pod_sandbox_id=pod))
 
 
 def _processes() -> list[str]:
-    import os
-
     found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                group(name)
-            except (OSError, StopIteration):
-                continue
-            found.append(name)
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            group(path.name)
+        except (OSError, StopIteration):
+            continue
+        found.append(path.name)
     return found
 
 

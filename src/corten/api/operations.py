@@ -34,6 +34,7 @@ SLOW: Final[dict[type, Slow]] = {
     r.Start: containers.start_attached,
     r.StartContainer: containers.start,
     r.StopContainer: containers.stop,
+    r.RestartContainer: containers.restart,
     r.KillContainer: containers.kill,
     r.WaitContainer: containers.wait,
     r.RemoveContainer: containers.remove,

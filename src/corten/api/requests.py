@@ -89,6 +89,11 @@ class StopContainer(OfContainer, frozen=True, kw_only=True):
     signal: str = ""
 
 
+class RestartContainer(OfContainer, frozen=True, kw_only=True):
+    timeout: float | None = None
+    signal: str = ""
+
+
 class KillContainer(OfContainer, frozen=True, kw_only=True):
     signal: str = "KILL"
 

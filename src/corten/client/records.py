@@ -90,6 +90,11 @@ class Container(_Record):
         self.attrs = self._call("stop_container", timeout=timeout, signal=signal)
         return self
 
+    def restart(self, *, timeout: float | None = None, signal: str = "") -> Container:
+        """Stop it, if it runs, and start it; one made to be removed with its end stays."""
+        self.attrs = self._call("restart_container", timeout=timeout, signal=signal)
+        return self
+
     def kill(self, signal: str = "KILL") -> None:
         self._call("kill_container", signal=signal)
 

@@ -12,7 +12,7 @@ from corten.dockerapi.call import TENANT, Call, empty, json
 from corten.dockerapi.hostfacts import architecture
 from corten.dockerapi.requests import CreateBody
 from corten.engine.types import Container
-from corten.errors import FailedPrecondition, InvalidArgument, NotFound, NotModified, Unimplemented
+from corten.errors import FailedPrecondition, InvalidArgument, NotFound, Unimplemented
 
 
 async def create_container(call: Call) -> web.Response:
@@ -68,14 +68,9 @@ async def stop(call: Call) -> web.Response:
 
 async def restart(call: Call) -> web.Response:
     """``POST /containers/{id}/restart``."""
-    ref = call.params["id"]
-    try:
-        await call.engine.stop_container(
-            TENANT, ref, timeout=_timeout(call), signal=call.text("signal")
-        )
-    except NotModified:
-        pass  # it does not run, which is what was wanted
-    await call.engine.start_container(TENANT, ref)
+    await call.engine.restart_container(
+        TENANT, call.params["id"], timeout=_timeout(call), signal=call.text("signal")
+    )
     return empty()
 
 

@@ -57,6 +57,11 @@ class Engine(Protocol):
         """Stop signal, then SIGKILL after ``timeout`` seconds (None: the container's, else 10;
         -1: never). NotModified if it does not run."""
 
+    async def restart_container(
+        self, tenant: Tenant, ref: str, *, timeout: float | None = None, signal: str = ""
+    ) -> Container:
+        """Stop, if it runs, and start. One made to be removed with its end is not removed."""
+
     async def kill_container(self, tenant: Tenant, ref: str, *, signal: str = "KILL") -> None:
         """Send a signal by name or number. FailedPrecondition if it does not run."""
 

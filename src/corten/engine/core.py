@@ -19,6 +19,7 @@ from corten.engine.parts import Parts
 from corten.engine.podding import Pods
 from corten.engine.recovery import Recovery
 from corten.engine.removing import Remover
+from corten.engine.restarting import Restarter
 from corten.engine.runs import Runs
 from corten.engine.settings import EngineSettings
 from corten.engine.starting import Starter
@@ -70,6 +71,7 @@ class Engine:
         self._runs = Runs(parts, self._exited)
         self._joiner = Joiner(parts)
         self._starter = Starter(parts, self._runs, self._joiner)
+        self._restarter = Restarter(parts, self._signaller, self._starter)
         self._streams = Streams(parts)
         self._execs = Execs(parts)
         self._pods = Pods(parts, self._signaller, self._remover)
@@ -96,6 +98,7 @@ class Engine:
             runs=self._runs,
             signaller=self._signaller,
             remover=self._remover,
+            restarter=self._restarter,
             execs=self._execs,
             pods=self._pods,
         )
@@ -122,6 +125,8 @@ class Engine:
 
     def _exited(self, container_id: str) -> None:
         record = self._parts.view.containers.get(container_id)
+        if container_id in self._parts.restarting:
+            return
         if record is not None and record.config.auto_remove:
             self._remover.begin(container_id)
 
@@ -148,6 +153,11 @@ class Engine:
         self, tenant: Tenant, ref: str, *, timeout: float | None = None, signal: str = ""
     ) -> Container:
         return await self._signaller.stop(tenant, ref, timeout=timeout, signal=signal)
+
+    async def restart_container(
+        self, tenant: Tenant, ref: str, *, timeout: float | None = None, signal: str = ""
+    ) -> Container:
+        return await self._restarter.restart(tenant, ref, timeout=timeout, signal=signal)
 
     async def kill_container(self, tenant: Tenant, ref: str, *, signal: str = "KILL") -> None:
         await self._signaller.kill(tenant, ref, signal=signal)

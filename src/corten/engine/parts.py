@@ -41,6 +41,7 @@ class Parts:
         pod_monitors: of pods that are ready, by id.
         auto_remove: begins the removal of a container that is made to be removed; may be
             awaited.
+        restarting: containers whose end in the middle of a restart removes nothing.
         attaching: streams that were handed out for containers before their start.
     """
 
@@ -68,5 +69,6 @@ class Parts:
         self.runs: dict[str, Run] = {}
         self.pod_monitors: dict[str, Monitor] = {}
         self.attaching: dict[str, list[tuple[Attach, socket.socket]]] = {}
+        self.restarting: set[str] = set()
         self.sink = EventSink()
         self.auto_remove: Callable[[str], asyncio.Task[None]]

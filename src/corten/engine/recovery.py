@@ -20,6 +20,7 @@ from corten.engine.parts import Parts
 from corten.engine.podding import Pods
 from corten.engine.recoverpods import PodRecovery
 from corten.engine.removing import Remover
+from corten.engine.restarting import Restarter
 from corten.engine.runs import Outcome, Run, Runs, outcome_of_state, record_exit
 from corten.engine.stopping import Signaller
 from corten.engine.sweeping import Sweeper
@@ -46,6 +47,7 @@ class Recovery:
         runs: Runs,
         signaller: Signaller,
         remover: Remover,
+        restarter: Restarter,
         execs: Execs,
         pods: Pods,
     ) -> None:
@@ -54,6 +56,7 @@ class Recovery:
         self._runs = runs
         self._signaller = signaller
         self._remover = remover
+        self._restarter = restarter
         self._execs = execs
         self._pods = PodRecovery(parts, pods)
         self._sweeper = Sweeper(parts)
@@ -72,6 +75,7 @@ class Recovery:
         )
         intents = parts.db.read(tables.all_intents)
         starts = {i.object_id for i in intents if i.kind == "start"}
+        restarts = {i.object_id for i in intents if i.kind == "restart"}
         live = {r.id for r, _ in containers if self._is_live(parts.settings.run_dir(r.id))}
         live |= {p.id for p, _ in pods if self._is_live(parts.settings.pod_dir(p.id))}
         await parts.networks.recover(live)
@@ -89,7 +93,8 @@ class Recovery:
             {record.id for record, _ in containers}, {record.id for record, _ in pods}
         )
         for record in list(parts.view.containers.values()):
-            self._tidy(record)
+            if record.id not in restarts:
+                self._tidy(record)
 
     def _is_live(self, run_dir: str) -> bool:
         return client.is_locked(run_dir)
@@ -247,6 +252,13 @@ class Recovery:
             self._parts.operations.background(
                 self._signaller.finish_stop(record.id, int(data["signal"]), float(data["timeout"])),
                 f"finish-stop-{record.id[:12]}",
+            )
+        elif intent.kind == "restart":
+            data = intent.data
+            self._parts.restarting.add(record.id)
+            self._parts.operations.background(
+                self._restarter.finish(record, int(data["signal"]), float(data["timeout"])),
+                f"finish-restart-{record.id[:12]}",
             )
         elif intent.kind == "start" and record.config.auto_remove:
             now = self._parts.view.containers.get(record.id)

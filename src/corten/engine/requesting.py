@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from contextlib import ExitStack, suppress
 
 from corten.engine import etcfiles, hostfacts, logconfig, specgen
@@ -162,8 +163,8 @@ def forget_volatile(mounts: tuple[Mount, ...]) -> None:
     for mount in mounts:
         if _VOLATILE in mount.options:
             work = [o.removeprefix("workdir=") for o in mount.options if o.startswith("workdir=")]
-            with suppress(FileNotFoundError):
-                os.rmdir(f"{work[0]}/work/incompat/volatile")
+            with suppress(FileNotFoundError):  # it holds a mark itself, "dirty"
+                shutil.rmtree(f"{work[0]}/work/incompat/volatile")
 
 
 def check_sources(binds: list[MountRequest]) -> None:

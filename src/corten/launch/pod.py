@@ -125,6 +125,11 @@ class PodMonitor:
             if kind not in _MAKES:
                 raise InvalidArgument(f"a pod's monitor makes no {kind} namespace")
             flags |= KINDS[kind][0]
+        if flags & CLONE_NEWPID and request.cgroup:
+            # Before the namespace: systemd's groups begin with a process that only holds them,
+            # which would be its PID 1.
+            self._cgroup = open_group(request.cgroup)
+            self._cgroup.create()
         unshare(flags)
         for kind in request.namespaces:
             if kind != "pid":
@@ -153,9 +158,6 @@ class PodMonitor:
             os.close(own)
 
     def _start_reaper(self) -> None:
-        if self._request.cgroup:
-            self._cgroup = open_group(self._request.cgroup)
-            self._cgroup.create()
         ready, theirs = os.pipe2(os.O_CLOEXEC)
         pid, pidfd = clone3()
         if pid == 0:
