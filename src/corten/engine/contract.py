@@ -21,6 +21,7 @@ from corten.engine.types import (
     Exec,
     ExecConfig,
     ExitStatus,
+    Identity,
     Image,
     LogLine,
     Pod,
@@ -119,6 +120,9 @@ class Engine(Protocol):
     ) -> AsyncIterator[LogLine]: ...
 
     async def update_container(self, tenant: Tenant, ref: str, changes: Any) -> Container: ...
+
+    def container_identity(self, tenant: Tenant, ref: str) -> Identity | None:
+        """Whom the container's first process runs as; None: it does not run."""
 
     async def top_container(self, tenant: Tenant, ref: str) -> list[int]:
         """Process ids (of the daemon's PID namespace) in the container's cgroup."""

@@ -12,6 +12,7 @@ from corten.engine import facts, states
 from corten.engine.contract import ProgressSink, WaitCondition
 from corten.engine.creating import Creator
 from corten.engine.execs import Execs
+from corten.engine.identities import identity_of
 from corten.engine.joining import Joiner
 from corten.engine.library import Library
 from corten.engine.logs import Query, read_log
@@ -33,6 +34,7 @@ from corten.engine.types import (
     Exec,
     ExecConfig,
     ExitStatus,
+    Identity,
     Image,
     LogLine,
     Pod,
@@ -242,6 +244,10 @@ class Engine:
 
     async def update_container(self, tenant: Tenant, ref: str, changes: Any) -> Container:
         return await self._signaller.update(tenant, ref, changes)
+
+    def container_identity(self, tenant: Tenant, ref: str) -> Identity | None:
+        record = self._parts.view.container(tenant, ref)
+        return identity_of(record.state.pid) if states.is_running(record) else None
 
     async def top_container(self, tenant: Tenant, ref: str) -> list[int]:
         return await self._signaller.top(tenant, ref)

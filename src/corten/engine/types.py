@@ -165,7 +165,7 @@ class ContainerConfig(Record, frozen=True, kw_only=True):
     shm_size: int = 64 << 20
     oom_score_adj: int = 0
     group_add: tuple[str, ...] = ()
-    supplemental_groups_strict: bool = False
+    supplemental_groups: Literal["", "merge", "strict"] = ""  # see spec.runtime.User
     cgroup_parent: str = ""
     dns: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()
@@ -189,6 +189,14 @@ class ExecConfig(Record, frozen=True, kw_only=True):
     detach_keys: str = ""
     privileged: bool = False
     console_size: tuple[int, int] | None = None
+
+
+class Identity(Record, frozen=True, kw_only=True):
+    """Whom a process runs as."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
 
 
 class PodConfig(Record, frozen=True, kw_only=True):

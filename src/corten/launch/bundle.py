@@ -90,7 +90,9 @@ def resolved_process(
     if "username" not in user:
         return process
     wanted = User(
-        username=user["username"], group_names=tuple(user.get("additionalGroupNames") or ())
+        username=user["username"],
+        group_names=tuple(user.get("additionalGroupNames") or ()),
+        groups_policy=user.get("supplementalGroupsPolicy") or "",
     )
     found = resolve(wanted, rootfs)
     env = list(process.get("env") or ())

@@ -66,6 +66,8 @@ class User(Struct):
     ``username`` and ``group_names`` are an extension that the engine uses instead of numbers:
     Docker's ``USER[:GROUP]`` and ``--group-add``, names or numbers, resolved by the process
     itself against the files of the container. ``username`` None: the numbers count.
+    ``groups_policy``: whether the groups that the container's ``/etc/group`` gives the user are
+    taken: ``""`` as under Docker (unless a GROUP is named), ``merge`` always, ``strict`` never.
     """
 
     uid: int = 0
@@ -74,6 +76,7 @@ class User(Struct):
     additional_gids: tuple[int, ...] = ()
     username: str | None = None
     group_names: tuple[str, ...] = ()
+    groups_policy: str = ""
 
 
 class Rlimit(Struct):
@@ -286,6 +289,7 @@ def _user(reader: Reader) -> User:
         if reader.has("uid") or not reader.has("username")
         else reader.text("username"),
         group_names=reader.texts("additionalGroupNames"),
+        groups_policy=reader.text("supplementalGroupsPolicy"),
     )
 
 
