@@ -26,7 +26,7 @@ pid_of() { corten inspect --format '{{.State.Pid}}' "$1"; }
 
 install_corten() {
     mkdir -p /tmp/source && cp -a /mnt/source/. /tmp/source && cd /tmp/source &&
-        { time timeout 240 make install DEPS=/mnt/deps; }
+        { time timeout 600 make install DEPS=/mnt/deps; }
 }
 unit_starts() {
     systemctl start corten.service && systemctl is-active corten.service &&
