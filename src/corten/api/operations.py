@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from corten.api import containers, resources
+from corten.api import containers, resources, volumes
 from corten.api import requests as r
 from corten.errors import InvalidArgument, Unimplemented
 
@@ -27,6 +27,8 @@ QUICK: Final[dict[type, Quick]] = {
     r.ListPods: resources.list_pods,
     r.GetImage: resources.get_image,
     r.ListImages: resources.list_images,
+    r.GetVolume: volumes.get,
+    r.ListVolumes: volumes.list_all,
 }
 SLOW: Final[dict[type, Slow]] = {
     r.CreateContainer: containers.create,
@@ -57,6 +59,9 @@ SLOW: Final[dict[type, Slow]] = {
     r.ImageFromHost: resources.from_host,
     r.EnsureHello: resources.ensure_hello,
     r.RemoveImage: resources.remove_image,
+    r.CreateVolume: volumes.create,
+    r.RemoveVolume: volumes.remove,
+    r.PruneVolumes: volumes.prune,
     r.Events: resources.events,
 }
 

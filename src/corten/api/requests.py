@@ -260,6 +260,37 @@ class RemoveImage(OfImage, frozen=True, kw_only=True):
     force: bool = False
 
 
+# volumes --------------------------------------------------------------------------------
+
+
+class CreateVolume(Request, frozen=True, kw_only=True):
+    """Reply: the Volume; one that is there already is no error. Without a name: anonymous."""
+
+    name: str = ""
+    driver: str = ""
+    options: dict[str, str] | None = None
+    labels: dict[str, str] | None = None
+
+
+class GetVolume(Request, frozen=True, kw_only=True):
+    name: str
+
+
+class ListVolumes(Request, frozen=True, kw_only=True):
+    pass
+
+
+class RemoveVolume(Request, frozen=True, kw_only=True):
+    name: str
+    force: bool = False
+
+
+class PruneVolumes(Request, frozen=True, kw_only=True):
+    """Reply: ``{"removed": [name, …], "freed": bytes}``; without ``names`` all are meant."""
+
+    names: tuple[str, ...] | None = None
+
+
 # the rest -------------------------------------------------------------------------------
 
 

@@ -108,6 +108,17 @@ IMAGES: dict[str, Test] = {
     ),
 }
 
+VOLUMES: dict[str, Test] = {
+    "name": lambda record, wanted: wanted in record["name"],
+    "driver": lambda record, wanted: record.get("driver", "local") == wanted,
+    "label": lambda record, wanted: label(record.get("labels") or {}, wanted),
+    "dangling": lambda record, wanted: (not record.get("used_by")) == (wanted in ("true", "1")),
+}
+PRUNED_VOLUMES: dict[str, Test] = {
+    "label": lambda record, wanted: label(record.get("labels") or {}, wanted),
+    "label!": lambda record, wanted: not label(record.get("labels") or {}, wanted),
+}
+
 EVENTS: dict[str, Test] = {
     "type": lambda event, wanted: event["type"] == wanted,
     "event": lambda event, wanted: event["action"].partition(":")[0] == wanted,
@@ -115,6 +126,7 @@ EVENTS: dict[str, Test] = {
         event["type"] == "container"
         and (event["id"].startswith(wanted) or event.get("attributes", {}).get("name") == wanted)
     ),
+    "volume": lambda event, wanted: event["type"] == "volume" and event["id"] == wanted,
     "image": lambda event, wanted: (
         (event["type"] == "image" and event["id"].startswith(wanted))
         or event.get("attributes", {}).get("image") == wanted

@@ -13,11 +13,14 @@ Record = Mapping[str, Any]
 _ALIVE = ("running", "paused", "restarting")
 
 
-def container(record: Record, image: Record) -> dict[str, Any]:
+def container(
+    record: Record, image: Record, places: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """A container.
 
     Arguments:
         image: its image's record, ``{}`` if that is gone.
+        places: where the files of its volumes lie, by their names.
     """
     attached = record.get("origin", {}).get("attach", ())
     return {
@@ -38,7 +41,7 @@ def container(record: Record, image: Record) -> dict[str, Any]:
         "Platform": "linux",
         "PodId": record.get("pod_id", ""),
         "HostConfig": _host_config(record["config"]),
-        "Mounts": [_mount(entry) for entry in record["config"].get("mounts", ())],
+        "Mounts": [_mount(entry, places or {}) for entry in record["config"].get("mounts", ())],
         "Config": {
             **{f"Attach{name.title()}": name in attached for name in ("stdin", "stdout", "stderr")},
             **_config(record, image.get("config", {}).get("config", {})),
@@ -110,7 +113,8 @@ def _host_config(config: Record) -> dict[str, Any]:
     spaces, log = config.get("namespaces", {}), config.get("log", {})
     restart = config.get("restart", {})
     return {
-        "Binds": [_bind(entry) for entry in config.get("mounts", ()) if entry["type"] == "bind"],
+        "Binds": [_bind(entry) for entry in config.get("mounts", ()) if _is_bind(entry)],
+        "VolumesFrom": list(config.get("volumes_from", ())),
         "LogConfig": {"Type": log.get("driver", "json-file"), "Config": log.get("options", {})},
         **{key: spaces.get(name, _default(name)) for key, name in _HOST_SPACES.items()},
         "PortBindings": _port_map(config.get("ports", ())),
@@ -152,13 +156,20 @@ def _bind(entry: Record) -> str:
     return f"{text}:ro" if entry.get("read_only") else text
 
 
-def _mount(entry: Record) -> dict[str, Any]:
+def _is_bind(entry: Record) -> bool:
+    return entry["type"] == "bind" or (entry["type"] == "volume" and not entry.get("anonymous"))
+
+
+def _mount(entry: Record, places: Mapping[str, str]) -> dict[str, Any]:
+    source = entry.get("source", "")
+    volume = entry["type"] == "volume"
     return {
         "Type": entry["type"],
-        "Source": entry.get("source", ""),
+        **({"Name": source} if volume else {}),
+        "Source": places.get(source, "") if volume else source,
         "Destination": entry["target"],
         "RW": not entry.get("read_only", False),
-        "Propagation": entry.get("propagation", "") or "rprivate",
+        "Propagation": entry.get("propagation", "") or ("" if volume else "rprivate"),
     }
 
 
@@ -214,6 +225,21 @@ def image(record: Record) -> dict[str, Any]:
         "Config": config.get("config", {}),
         "RootFS": {"Type": "layers", "Layers": list(record.get("layers", ()))},
         "Pinned": record.get("pinned", False),
+    }
+
+
+def volume(record: Record) -> dict[str, Any]:
+    """A volume."""
+    return {
+        "CreatedAt": rfc3339(record["created_at"]),
+        "Driver": record.get("driver", "local"),
+        "Labels": record.get("labels") and Map(record["labels"]),
+        "Mountpoint": record["path"],
+        "Name": record["name"],
+        "Options": record.get("options") and Map(record["options"]),
+        "Scope": "local",
+        "Anonymous": record.get("anonymous", False),
+        "UsedBy": list(record.get("used_by", ())),
     }
 
 

@@ -56,8 +56,10 @@ _OPTIONS: tuple[Callable[..., Any], ...] = (
     _many("-p", "--publish", help="Publish ports: [[IP:]HOST:]CONTAINER[/PROTOCOL]."),
     _flag("-P", "--publish-all", help="Publish all exposed ports to random ports."),
     _many("--expose", help="Expose a port or a range."),
-    _many("-v", "--volume", help="Bind mount: SOURCE:TARGET[:OPTIONS]."),
-    _many("--mount", help="Attach a mount: type=bind,src=…,dst=…[,readonly]."),
+    _many("-v", "--volume", help="A directory or a volume: [SOURCE:]TARGET[:OPTIONS]."),
+    _many("--volumes-from", help="The mounts of another container: CONTAINER[:ro]."),
+    click.option("--volume-driver", default="", help="Of volumes that are made: local."),
+    _many("--mount", help="Attach a mount: type=volume|bind|tmpfs,src=…,dst=…[,readonly]."),
     _many("--tmpfs", help="Mount a tmpfs: TARGET[:OPTIONS]."),
     click.option("--network", "--net", default="default", help="none, host, bridge, container:ID."),
     click.option("--pid", default="private", help="PID namespace: host, container:ID."),
@@ -146,6 +148,8 @@ def container_config(image: str, command: tuple[str, ...], o: dict[str, Any]) ->
         "ports": parse.ports(o["publish"]),
         "publish_all": o["publish_all"],
         "mounts": _mounts(o),
+        "volumes": [entry for entry in o["volume"] if ":" not in entry],
+        "volumes_from": list(o["volumes_from"]),
         "devices": [parse.device(entry) for entry in o["device"]],
         "ulimits": [parse.ulimit(entry) for entry in o["ulimit"]],
         "sysctls": parse.pairs(o["sysctl"], "sysctl"),
@@ -191,7 +195,7 @@ def _labels(o: dict[str, Any]) -> dict[str, str]:
 
 def _mounts(o: dict[str, Any]) -> list[dict[str, Any]]:
     return [
-        *[parse.volume(entry) for entry in o["volume"]],
+        *[parse.volume(entry, o["volume_driver"]) for entry in o["volume"] if ":" in entry],
         *[parse.mount(entry) for entry in o["mount"]],
         *[parse.tmpfs(entry) for entry in o["tmpfs"]],
     ]

@@ -5,6 +5,7 @@ Each function raises InvalidArgument with what is wrong and, where it helps, wha
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import time
@@ -186,19 +187,20 @@ def exposed(entries: tuple[str, ...]) -> list[str]:
     return found
 
 
-def volume(entry: str) -> dict[str, Any]:
-    """``-v SOURCE:TARGET[:OPTIONS]``: a bind where the source is a path."""
+def volume(entry: str, driver: str = "") -> dict[str, Any]:
+    """``-v SOURCE:TARGET[:OPTIONS]``: a bind where the source is a path, else a volume's name."""
     parts = entry.split(":")
-    if len(parts) > 3 or not parts[-1]:
+    if len(parts) not in (2, 3) or not parts[0] or not parts[-1]:
         raise InvalidArgument(f"invalid volume specification: {entry!r}", hint="-v SOURCE:TARGET")
-    if len(parts) == 1:
-        return {"type": "volume", "target": _absolute(parts[0], entry)}
     source, target = parts[0], _absolute(parts[1], entry)
+    mode = parts[2] if len(parts) == 3 else ""
     mount: dict[str, Any] = {"type": "volume", "source": source, "target": target}
     if source.startswith((".", "/", "~")):
         path = os.path.abspath(os.path.expanduser(source))
-        mount.update(type="bind", source=path, create_source=True)
-    for option in parts[2].split(",") if len(parts) == 3 else ():
+        mount.update(type="bind", source=path, create_source=True, mode=mode)
+    else:
+        mount.update(mode=mode or "z", driver=driver)
+    for option in mode.split(",") if mode else ():
         _volume_option(mount, option, entry)
     return mount
 
@@ -210,7 +212,9 @@ def _volume_option(mount: dict[str, Any], option: str, entry: str) -> None:
         mount["read_only"] = True
     elif option in ("z", "Z"):
         mount["selinux_relabel"] = True
-    elif option not in ("rw", "nocopy", "cached", "delegated", "consistent"):
+    elif option == "nocopy":
+        mount["no_copy"] = True
+    elif option not in ("rw", "cached", "delegated", "consistent"):
         raise InvalidArgument(f"invalid mode {option!r} in volume specification {entry!r}")
 
 
@@ -234,6 +238,7 @@ def tmpfs(entry: str) -> dict[str, Any]:
 _MOUNT_KEYS = {
     "src": "source", "source": "source", "dst": "target", "destination": "target",
     "target": "target", "type": "type", "bind-propagation": "propagation",
+    "volume-driver": "driver", "volume-subpath": "subpath",
 }  # fmt: skip
 
 
@@ -241,28 +246,81 @@ def mount(entry: str) -> dict[str, Any]:
     """``--mount type=bind,src=/a,dst=/b,readonly``."""
     found: dict[str, Any] = {"type": "volume"}
     options: list[str] = []
-    for field in entry.split(","):
+    kinds = set()
+    for field in _fields(entry):
         key, equals, value = field.partition("=")
         key = key.lower()
+        kinds.add(key.partition("-")[0] if "-" in key else "")
         if key in ("readonly", "ro"):
-            found["read_only"] = not equals or value.lower() in ("true", "1")
+            found["read_only"] = _truth(key, equals, value)
+        elif key == "volume-nocopy":
+            found["no_copy"] = _truth(key, equals, value)
+        elif not equals or not value:
+            raise InvalidArgument(f"invalid field '{field}' must be a key=value pair")
+        elif key in ("volume-opt", "volume-label"):
+            where = found.setdefault("driver_options" if key == "volume-opt" else "labels", {})
+            name, _, given = value.partition("=")
+            where[name] = given
         elif key == "tmpfs-size":
             options.append(f"size={size(value)}")
         elif key == "tmpfs-mode":
             options.append(f"mode={value}")
         elif key == "bind-recursive":
-            found["recursive_read_only"] = value == "readonly"
-        elif key in _MOUNT_KEYS and equals:
+            _recursive(found, options, value)
+        elif key == "bind-nonrecursive":
+            options += ["bind"] * _truth(key, equals, value)
+        elif key in _MOUNT_KEYS:
             found[_MOUNT_KEYS[key]] = value
-        else:
-            raise InvalidArgument(f"unexpected key {key!r} in --mount {entry!r}")
-    if "target" not in found:
-        raise InvalidArgument(f"target is required in --mount {entry!r}")
+        elif key != "consistency":
+            raise InvalidArgument(f"unexpected key '{key}' in '{field}'")
+    _check_mount(found, kinds, entry)
     if found["type"] == "bind" and "source" in found:
         found["source"] = os.path.abspath(os.path.expanduser(found["source"]))
+    if found["type"] == "volume":
+        found["mode"] = "z"
     if options:
         found["options"] = options
     return found
+
+
+def _fields(entry: str) -> list[str]:
+    """The fields between commas; one in quotes may have some of its own, as in CSV."""
+    try:
+        return next(csv.reader([entry]), [])
+    except csv.Error as error:
+        raise InvalidArgument(f"invalid --mount {entry!r}: {error}") from None
+
+
+def _truth(key: str, equals: str, value: str) -> bool:
+    if not equals:
+        return True
+    if value.lower() not in ("true", "1", "t", "false", "0", "f"):
+        raise InvalidArgument(f"invalid value for {key}: {value}")
+    return value.lower() in ("true", "1", "t")
+
+
+def _recursive(found: dict[str, Any], options: list[str], value: str) -> None:
+    """``bind-recursive``: what happens to the mounts below the source."""
+    if value == "disabled":
+        options.append("bind")
+    elif value == "readonly":
+        found["recursive_read_only"] = True
+    elif value not in ("enabled", "writable"):
+        raise InvalidArgument(
+            f"invalid value for bind-recursive: {value}",
+            hint="enabled, disabled, writable or readonly",
+        )
+
+
+def _check_mount(found: dict[str, Any], kinds: set[str], entry: str) -> None:
+    kind = found["type"]
+    if kind not in ("bind", "tmpfs", "volume"):
+        raise InvalidArgument(f"invalid mount type {kind!r}", hint="bind, volume or tmpfs")
+    if "target" not in found:
+        raise InvalidArgument(f"target is required in --mount {entry!r}")
+    for other in ("bind", "tmpfs", "volume"):
+        if other in kinds and other != kind:
+            raise InvalidArgument(f"cannot mix '{other}-*' options with mount type '{kind}'")
 
 
 def device(entry: str) -> dict[str, str]:

@@ -32,6 +32,11 @@ IMAGES_HEADERS = {
     "Repository": "REPOSITORY", "Tag": "TAG", "Digest": "DIGEST", "ID": "IMAGE ID",
     "CreatedSince": "CREATED", "CreatedAt": "CREATED AT", "Size": "SIZE",
 }  # fmt: skip
+VOLUMES_TABLE = "table {{.Driver}}\t{{.Name}}"
+VOLUMES_HEADERS = {
+    "Driver": "DRIVER", "Name": "VOLUME NAME", "Scope": "SCOPE", "Mountpoint": "MOUNTPOINT",
+    "Labels": "LABELS", "Links": "LINKS", "CreatedAt": "CREATED AT",
+}  # fmt: skip
 PODS_TABLE = "table {{.ID}}\t{{.Namespace}}\t{{.Name}}\t{{.CreatedSince}}\t{{.State}}\t{{.IPs}}"
 PODS_HEADERS = {
     "ID": "POD ID", "Namespace": "NAMESPACE", "Name": "NAME", "CreatedSince": "CREATED",
@@ -172,6 +177,19 @@ def pod(record: Record, *, full: bool) -> dict[str, Any]:
         "State": "Ready" if record.get("ready") else "NotReady",
         "IPs": ",".join(record.get("ips", ())),
         "Labels": _labels(config.get("labels", {})),
+    }
+
+
+def volume(record: Record) -> dict[str, Any]:
+    """A line of ``volume ls``."""
+    return {
+        "Driver": record.get("driver", "local"),
+        "Name": record["name"],
+        "Scope": "local",
+        "Mountpoint": record["path"],
+        "Labels": _labels(record.get("labels") or {}),
+        "Links": str(len(record.get("used_by", ()))),
+        "CreatedAt": human.created_at(record["created_at"]),
     }
 
 

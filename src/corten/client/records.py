@@ -179,6 +179,27 @@ class Image(_Record):
         )
 
 
+class Volume(_Record):
+    """Files that outlive the containers which use them."""
+
+    @property
+    def id(self) -> str:
+        return self.name
+
+    @property
+    def name(self) -> str:
+        return str(self.attrs["name"])
+
+    @property
+    def path(self) -> str:
+        """Where the files lie on the daemon's machine."""
+        return str(self.attrs["path"])
+
+    def remove(self) -> None:
+        """With its files. FailedPrecondition: a container uses it, running or not."""
+        self._connection.call("remove_volume", tenant=self._tenant, name=self.name)
+
+
 class Pod(_Record):
     """A Kubernetes pod's sandbox."""
 

@@ -49,7 +49,14 @@ async def inspect_container(call: Call) -> web.Response:
         raise Unimplemented("the size of containers (size=1) is not implemented by corten yet")
     record = call.engine.get_container(TENANT, call.params["id"])
     execs = [entry.id for entry in call.engine.list_execs(TENANT, record.id) if entry.running]
-    return json(inspect.container(record, _image(call, record), execs, call.version))
+
+    def path(name: str) -> str:
+        try:
+            return call.engine.get_volume(TENANT, name).path
+        except NotFound:
+            return ""
+
+    return json(inspect.container(record, _image(call, record), execs, call.version, path))
 
 
 async def start(call: Call) -> web.Response:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 from corten.dockerapi import limits, mounts, ports, refusals
 from corten.dockerapi.requests import CreateBody, ExecBody, Health, HostConfig
 from corten.dockerapi.security import namespaces, security
@@ -68,6 +70,8 @@ def container(body: CreateBody) -> tuple[ContainerConfig, list[str]]:
         ports=ports.bindings(host.port_bindings or {}),
         publish_all=bool(host.publish_all_ports),
         mounts=_mounts(host),
+        volumes=tuple(body.volumes or ()),
+        volumes_from=tuple(host.volumes_from or ()),
         devices=_devices(host),
         ulimits=limits.ulimits(host),
         sysctls=host.sysctls or {},
@@ -111,6 +115,8 @@ def origin(body: CreateBody) -> dict[str, object]:
         kept["binds"] = host.binds
     if host.tmpfs:
         kept["tmpfs"] = host.tmpfs
+    if host.mounts:
+        kept["mounts"] = msgspec.to_builtins(host.mounts)
     return kept
 
 
@@ -181,7 +187,7 @@ def _working_dir(path: str) -> str:
 
 
 def _mounts(host: HostConfig) -> tuple[MountRequest, ...]:
-    result = [mounts.bind(text) for text in host.binds or ()]
+    result = [mounts.bind(text, host.volume_driver or "") for text in host.binds or ()]
     result += [mounts.mount(given) for given in host.mounts or ()]
     result += mounts.tmpfs(host.tmpfs or {})
     seen: set[str] = set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from corten.dockerapi import merge
@@ -13,13 +13,18 @@ from corten.engine.types import Container, Endpoint, MountRequest, State
 
 
 def container(
-    record: Container, image: dict[str, Any], execs: Sequence[str], version: Version
+    record: Container,
+    image: dict[str, Any],
+    execs: Sequence[str],
+    version: Version,
+    volume_path: Callable[[str], str] = lambda name: "",
 ) -> dict[str, Any]:
     """The whole document, as clients of ``version`` expect it.
 
     Arguments:
         image: the image's configuration (its ``config`` member is used), ``{}`` if unknown.
         execs: ids of execs that run.
+        volume_path: where a volume's files lie, by its name.
     """
     settings = merge.config(record, image.get("config") or {})
     if version < (1, 44):
@@ -45,15 +50,23 @@ def container(
         "ExecIDs": list(execs) or None,
         "HostConfig": host_config(record),
         "GraphDriver": {"Name": record.snapshotter, "Data": None},
-        "Mounts": mount_points(record.config.mounts),
+        "Mounts": mount_points(record, volume_path),
         "Config": settings,
         "NetworkSettings": _network_settings(record, version),
     }
 
 
-def mount_points(mounts: Sequence[MountRequest]) -> list[dict[str, Any]]:
-    """``Mounts``: what is mounted, without the tmpfs of ``--tmpfs``, as docker leaves it out."""
-    return [_mount_point(mount) for mount in mounts]
+def mount_points(
+    record: Container, volume_path: Callable[[str], str] = lambda name: ""
+) -> list[dict[str, Any]]:
+    """``Mounts``: what is mounted, the volumes by their names; without the tmpfs of
+    ``--tmpfs``, as docker leaves them out."""
+    hidden = record.origin.get("tmpfs", ())
+    return [
+        _volume_point(mount, volume_path) if mount.type == "volume" else _mount_point(mount)
+        for mount in record.config.mounts
+        if mount.target not in hidden
+    ]
 
 
 def endpoint(record: Endpoint, container_id: str = "") -> dict[str, Any]:
@@ -106,14 +119,26 @@ def _state(state: State) -> dict[str, Any]:
 
 
 def _mount_point(mount: MountRequest) -> dict[str, Any]:
-    mode = ["ro"] if mount.read_only else []
     return {
         "Type": mount.type,
         "Source": mount.source,
         "Destination": mount.target,
-        "Mode": ",".join(mode),
+        "Mode": mount.mode or ("ro" if mount.read_only else ""),
         "RW": not mount.read_only,
         "Propagation": mount.propagation or ("rprivate" if mount.type == "bind" else ""),
+    }
+
+
+def _volume_point(mount: MountRequest, volume_path: Callable[[str], str]) -> dict[str, Any]:
+    return {
+        "Type": "volume",
+        "Name": mount.source,
+        "Source": volume_path(mount.source),
+        "Destination": mount.target,
+        "Driver": "local",
+        "Mode": mount.mode,
+        "RW": not mount.read_only,
+        "Propagation": mount.propagation,
     }
 
 

@@ -34,11 +34,6 @@ async def inspect_network(call: Call) -> web.Response:
     raise NotFound(f"network {ref} not found")
 
 
-async def no_volume(call: Call) -> web.Response:
-    """``GET /volumes/{name}``: there are no volumes yet."""
-    raise NotFound(f"get {call.params['name']}: no such volume")
-
-
 async def no_plugin(call: Call) -> web.Response:
     """``GET /plugins/{name}/json``: there are no plugins."""
     raise NotFound(f'plugin "{call.params["name"]}" not found')

@@ -19,7 +19,6 @@ _LATER = {
     "cpu_realtime_runtime": "CpuRealtimeRuntime",
     "device_cgroup_rules": "DeviceCgroupRules",
     "device_requests": "DeviceRequests (--gpus)",
-    "volumes_from": "VolumesFrom",
     "links": "Links",
     "storage_opt": "StorageOpt",
     "cgroup": "Cgroup",
@@ -41,10 +40,6 @@ def check(body: CreateBody, host: HostConfig) -> None:
             raise _later(f"HostConfig.{name}")
     if (host.isolation or "default") != "default":
         raise InvalidArgument(f"invalid isolation ({host.isolation}): linux has none")
-    if host.volume_driver and host.volume_driver != "local":
-        raise _later(f"HostConfig.VolumeDriver ({host.volume_driver})")
-    if body.volumes:
-        raise _later(f"Volumes (an anonymous volume at {next(iter(body.volumes))})")
     _check_restart(host)
     _check_log(host)
     _check_networks(body, host)

@@ -69,10 +69,15 @@ class TmpfsOptions(_Body):
     options: list[list[str]] | None = None
 
 
+class DriverConfig(_Body):
+    name: str | None = None
+    options: dict[str, str] | None = None
+
+
 class VolumeOptions(_Body):
     no_copy: bool | None = None
     labels: dict[str, str] | None = None
-    driver_config: dict[str, Any] | None = None
+    driver_config: DriverConfig | None = None
     subpath: str | None = None
 
 
@@ -212,6 +217,15 @@ class CreateBody(_Body):
     stop_timeout: int | None = None
     host_config: HostConfig | None = None
     networking_config: Networking | None = None
+
+
+class VolumeBody(_Body):
+    """``POST /volumes/create``."""
+
+    name: str | None = None
+    driver: str | None = None
+    driver_opts: dict[str, str] | None = None
+    labels: dict[str, str] | None = None
 
 
 class ExecBody(_Body):

@@ -53,7 +53,7 @@ def summary(record: Container, labels: dict[str, str], now: int) -> dict[str, An
         "Status": status(record.state, now),
         "HostConfig": {"NetworkMode": record.config.namespaces.network},
         "NetworkSettings": {"Networks": inspect.networks(record)},
-        "Mounts": inspect.mount_points(record.config.mounts),
+        "Mounts": inspect.mount_points(record),
     }
 
 

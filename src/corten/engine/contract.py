@@ -10,7 +10,7 @@ synchronous, take no lock and read the last committed state.
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from corten.engine.types import (
@@ -28,6 +28,7 @@ from corten.engine.types import (
     PodConfig,
     Progress,
     Tenant,
+    Volume,
 )
 from corten.networks.types import PodNetworkStatus
 
@@ -185,6 +186,42 @@ class Engine(Protocol):
 
     async def remove_image(self, tenant: Tenant, ref: str, *, force: bool = False) -> list[Event]:
         """Untag or delete; the events tell which (``untag``, ``delete``)."""
+
+    # volumes ---------------------------------------------------------------------------
+    async def create_volume(
+        self,
+        tenant: Tenant,
+        name: str = "",
+        *,
+        driver: str = "",
+        options: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Volume:
+        """Make a volume, or get the one of this name. Without a name it is anonymous.
+
+        Arguments:
+            options: of the driver ``local``, as docker's: ``type``, ``device``, ``o``.
+        Raises:
+            InvalidArgument: name or options. NotFound: another driver.
+        """
+
+    def get_volume(self, tenant: Tenant, name: str) -> Volume: ...
+
+    def list_volumes(self, tenant: Tenant) -> Sequence[Volume]:
+        """By name."""
+
+    async def remove_volume(self, tenant: Tenant, name: str, *, force: bool = False) -> None:
+        """With its files. FailedPrecondition: a container uses it, running or not; ``force``
+        makes one that is not there no error."""
+
+    async def prune_volumes(
+        self, tenant: Tenant, names: Sequence[str] | None = None
+    ) -> tuple[list[str], int]:
+        """Remove those of ``names`` (None: of all) that no container uses; the removed ones and
+        the bytes that their files had."""
+
+    async def volume_size(self, tenant: Tenant, name: str) -> int:
+        """Bytes of a volume's files; it walks them."""
 
     # the rest --------------------------------------------------------------------------
     def events(

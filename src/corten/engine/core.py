@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from corten.engine import facts, states
@@ -40,7 +40,10 @@ from corten.engine.types import (
     Pod,
     PodConfig,
     Tenant,
+    Volume,
 )
+from corten.engine.volumes.service import Volumes
+from corten.engine.volumes.using import Using
 from corten.errors import InvalidArgument
 from corten.launch import groups
 from corten.launch.messages import ReopenLog
@@ -68,11 +71,13 @@ class Engine:
         parts = self._parts = Parts(settings, db, boot=boot_id)
         self._library = Library(parts)
         self._signaller = Signaller(parts)
-        self._remover = Remover(parts, self._signaller)
-        self._creator = Creator(parts, self._library)
+        self._volumes = Volumes(parts)
+        using = Using(parts, self._volumes)
+        self._remover = Remover(parts, self._signaller, using)
+        self._creator = Creator(parts, self._library, using)
         self._runs = Runs(parts, self._exited)
         self._joiner = Joiner(parts)
-        self._starter = Starter(parts, self._runs, self._joiner)
+        self._starter = Starter(parts, self._runs, self._joiner, using)
         self._restarter = Restarter(parts, self._signaller, self._starter)
         self._streams = Streams(parts)
         self._execs = Execs(parts)
@@ -93,7 +98,8 @@ class Engine:
         parts.images, parts.snapshots, parts.networks = images, snapshots, networks
         for name in ("run", "pods", "podfiles", "netns", "rootfs"):
             os.makedirs(f"{parts.settings.state}/{name}", mode=0o711, exist_ok=True)
-        os.makedirs(f"{parts.settings.root}/containers", mode=0o711, exist_ok=True)
+        for name in ("containers", "volumes"):
+            os.makedirs(f"{parts.settings.root}/{name}", mode=0o711, exist_ok=True)
         recovery = Recovery(
             parts,
             creator=self._creator,
@@ -103,6 +109,7 @@ class Engine:
             restarter=self._restarter,
             execs=self._execs,
             pods=self._pods,
+            volumes=self._volumes,
         )
         await recovery.run()
         parts.launcher.start()
@@ -179,7 +186,7 @@ class Engine:
     async def remove_container(
         self, tenant: Tenant, ref: str, *, force: bool = False, volumes: bool = False
     ) -> None:
-        await self._remover.remove(tenant, ref, force=force)
+        await self._remover.remove(tenant, ref, force=force, volumes=volumes)
 
     async def pause_container(self, tenant: Tenant, ref: str) -> None:
         await self._signaller.pause(tenant, ref)
@@ -328,6 +335,38 @@ class Engine:
 
     async def remove_image(self, tenant: Tenant, ref: str, *, force: bool = False) -> list[Event]:
         return await self._library.remove(tenant, ref, force=force)
+
+    # volumes ---------------------------------------------------------------------------
+
+    async def create_volume(
+        self,
+        tenant: Tenant,
+        name: str = "",
+        *,
+        driver: str = "",
+        options: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Volume:
+        return await self._volumes.create(
+            tenant, name, driver=driver, options=options, labels=labels
+        )
+
+    def get_volume(self, tenant: Tenant, name: str) -> Volume:
+        return self._volumes.get(tenant, name)
+
+    def list_volumes(self, tenant: Tenant) -> Sequence[Volume]:
+        return self._volumes.all(tenant)
+
+    async def remove_volume(self, tenant: Tenant, name: str, *, force: bool = False) -> None:
+        await self._volumes.remove(tenant, name, force=force)
+
+    async def prune_volumes(
+        self, tenant: Tenant, names: Sequence[str] | None = None
+    ) -> tuple[list[str], int]:
+        return await self._volumes.prune(tenant, names)
+
+    async def volume_size(self, tenant: Tenant, name: str) -> int:
+        return await self._volumes.size(self._volumes.get(tenant, name))
 
     # the rest --------------------------------------------------------------------------
 

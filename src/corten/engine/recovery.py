@@ -26,6 +26,8 @@ from corten.engine.stopping import Signaller
 from corten.engine.sweeping import Sweeper
 from corten.engine.tables import Intent
 from corten.engine.types import Container, Exec
+from corten.engine.volumes import tables as volume_tables
+from corten.engine.volumes.service import Volumes
 from corten.errors import CortenError, NotFound
 from corten.launch import client, orphan
 from corten.launch.messages import MonitorState
@@ -50,6 +52,7 @@ class Recovery:
         restarter: Restarter,
         execs: Execs,
         pods: Pods,
+        volumes: Volumes,
     ) -> None:
         self._parts = parts
         self._creator = creator
@@ -58,6 +61,7 @@ class Recovery:
         self._remover = remover
         self._restarter = restarter
         self._execs = execs
+        self._volumes = volumes
         self._pods = PodRecovery(parts, pods)
         self._sweeper = Sweeper(parts)
 
@@ -72,6 +76,7 @@ class Recovery:
             [record for record, ready in containers if ready],
             [record for record, ready in pods if ready],
             parts.db.read(lambda c: list(tables.all_execs(c))),
+            parts.db.read(lambda c: [one for one, ready in volume_tables.every(c) if ready]),
         )
         intents = parts.db.read(tables.all_intents)
         starts = {i.object_id for i in intents if i.kind == "start"}
@@ -236,6 +241,8 @@ class Recovery:
     async def _finish(self, intent: Intent, containers: list[tuple[Container, bool]]) -> None:
         if intent.object_type == "pod":
             await self._pods.finish(intent)
+        elif intent.object_type == "volume":
+            await self._volumes.finish(intent)
         else:
             record = next((r for r, _ in containers if r.id == intent.object_id), None)
             if record is not None:
@@ -244,9 +251,9 @@ class Recovery:
 
     async def _finish_container(self, intent: Intent, record: Container) -> None:
         if intent.kind == "create":
-            await self._creator.finish(record, intent.number)
+            await self._creator.finish(record, intent)
         elif intent.kind == "remove":
-            await self._remover.finish(record)
+            await self._remover.finish(record, volumes=bool(intent.data.get("volumes")))
         elif intent.kind == "stop":
             data = intent.data
             self._parts.operations.background(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 
 from corten.engine import etcfiles, hostfacts, logconfig, specgen
@@ -14,9 +15,12 @@ from corten.engine.parts import Parts
 from corten.engine.specgen.build import Surroundings
 from corten.engine.specgen.build import hostname as hostname_of
 from corten.engine.specgen.devices import HostDevice
+from corten.engine.specgen.mounts import bound_device
 from corten.engine.specgen.signals import signal_number, stop_timeout
 from corten.engine.trees import fresh_directory
-from corten.engine.types import Container, MountRequest
+from corten.engine.types import Container, MountRequest, Volume
+from corten.engine.volumes import files
+from corten.engine.volumes.using import Using
 from corten.errors import InvalidArgument
 from corten.launch.messages import Create, RuntimeChoice
 from corten.launch.wire import sealed_memfd
@@ -31,16 +35,22 @@ _VOLATILE = "volatile"
 class Requests:
     """Prepares what a start needs on the disk, and the message."""
 
-    def __init__(self, parts: Parts, joiner: Joiner) -> None:
+    def __init__(self, parts: Parts, joiner: Joiner, using: Using) -> None:
         self._parts = parts
+        self._using = using
         self._joiner = joiner
 
     async def prepare(self, record: Container, plug: Plug) -> None:
         """An empty run directory, and the files that will be mounted in the container."""
 
+        volumes = self._using.of(record)
+
         def work() -> None:
             fresh_directory(self._parts.settings.run_dir(record.id))
             forget_volatile(self._root(record))
+            for volume in volumes.values():
+                if not volume.options:
+                    files.make(os.path.dirname(volume.path))
             if not record.pod_id:
                 self._write_etc(record, plug)
 
@@ -116,6 +126,7 @@ class Requests:
             swap_accounting=host.swap_accounting,
             shm=self._joiner.shm(record),
             host_hostname=host.hostname,
+            volumes=self._using.of(record),
         )
 
     async def _look_up(self, record: Container) -> tuple[list[HostDevice], list[HostDevice]]:
@@ -126,6 +137,7 @@ class Requests:
             for request in config.devices
         ]
         binds = [mount for mount in config.mounts if mount.type == "bind"]
+        binds += _devices_of_volumes(self._using.of(record).values())
         if binds:
             await paths.run(check_sources, binds, deadline=_PATHS)
         every: list[HostDevice] = []
@@ -140,6 +152,15 @@ class Requests:
         if found is None:
             raise InvalidArgument(f"unknown or invalid runtime name: {name}")
         return RuntimeChoice(kind="binary", path=found.path, args=found.args)
+
+
+def _devices_of_volumes(volumes: Iterable[Volume]) -> list[MountRequest]:
+    """The directories of the host that volumes stand for."""
+    return [
+        MountRequest(type="volume", source=device, target=volume.path)
+        for volume in volumes
+        if (device := bound_device(volume))
+    ]
 
 
 def _seccomp(setting: str) -> str:
@@ -176,6 +197,11 @@ def check_sources(binds: list[MountRequest]) -> None:
     for bind in binds:
         if os.path.lexists(bind.source):
             continue
+        if bind.type == "volume":
+            raise InvalidArgument(
+                f"error while mounting volume '{bind.target}': failed to mount local volume:"
+                f" mount {bind.source}:{bind.target}: no such file or directory"
+            )
         if not bind.create_source:
             raise InvalidArgument(
                 'invalid mount config for type "bind": bind source path does not exist:'

@@ -47,6 +47,15 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
         """R/containers/ID: hosts, hostname, resolv.conf and the json-file log."""
         return f"{self.root}/containers/{container_id}"
 
+    @property
+    def volumes(self) -> str:
+        """R/volumes: a directory for each tenant, in it one for each volume."""
+        return f"{self.root}/volumes"
+
+    def volume_dir(self, tenant: str, name: str) -> str:
+        """R/volumes/TENANT/NAME: the files in ``_data``, beside them what is being copied."""
+        return f"{self.volumes}/{tenant}/{name}"
+
     def run_dir(self, container_id: str) -> str:
         """S/run/ID: the monitor's."""
         return f"{self.state}/run/{container_id}"

@@ -20,6 +20,7 @@ from corten.engine.requesting import Requests
 from corten.engine.runs import Run, Runs, finish
 from corten.engine.specgen.namespaces import own_network
 from corten.engine.types import Container, Tenant
+from corten.engine.volumes.using import Using, tell
 from corten.errors import (
     DeadlineExceeded,
     NotFound,
@@ -44,11 +45,11 @@ class _Result(msgspec.Struct, frozen=True, kw_only=True):
 class Starter:
     """``start_container``."""
 
-    def __init__(self, parts: Parts, runs: Runs, joiner: Joiner) -> None:
+    def __init__(self, parts: Parts, runs: Runs, joiner: Joiner, using: Using) -> None:
         self._parts = parts
         self._runs = runs
         self._joiner = joiner
-        self._requests = Requests(parts, joiner)
+        self._requests = Requests(parts, joiner, using)
 
     async def start(self, tenant: Tenant, ref: str) -> Container:
         """See ``contract.Engine.start_container``."""
@@ -178,6 +179,7 @@ def _record_start(
         record, endpoints=result.plug.endpoints, steps=tuple(clock.steps)
     )
     tx.put_container(record)
+    tell(tx, record, "mount")
     tx.container_event(record, "start")
     tx.end(intent)
     return record

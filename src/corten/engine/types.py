@@ -32,7 +32,16 @@ class PortBinding(Record, frozen=True, kw_only=True):
 
 
 class MountRequest(Record, frozen=True, kw_only=True):
-    """A mount of the user's: ``bind`` (host path), ``tmpfs``; ``volume`` and ``image`` later."""
+    """A mount of the user's: ``bind`` (host path), ``tmpfs`` or ``volume`` (``source`` is its
+    name; in a container's record it is never empty).
+
+    Fields:
+        mode: the options as the user wrote them, for those who show them.
+        no_copy: an empty volume does not get what the image has at ``target``.
+        subpath: below the volume; it can't lead out.
+        anonymous: the volume was made for a container and has no name of the user's.
+        driver, driver_options, labels: of a volume that is made by the mount.
+    """
 
     type: str
     target: str
@@ -43,6 +52,13 @@ class MountRequest(Record, frozen=True, kw_only=True):
     options: tuple[str, ...] = ()
     create_source: bool = False  # `docker -v` makes a missing host directory, --mount doesn't
     selinux_relabel: bool = False
+    mode: str = ""
+    no_copy: bool = False
+    subpath: str = ""
+    anonymous: bool = False
+    driver: str = ""
+    driver_options: dict[str, str] | None = None
+    labels: dict[str, str] | None = None
 
 
 class DeviceRequest(Record, frozen=True, kw_only=True):
@@ -150,6 +166,8 @@ class ContainerConfig(Record, frozen=True, kw_only=True):
     ports: tuple[PortBinding, ...] = ()
     publish_all: bool = False
     mounts: tuple[MountRequest, ...] = ()
+    volumes: tuple[str, ...] = ()  # places that get an anonymous volume, the image's too
+    volumes_from: tuple[str, ...] = ()  # containers, each with ":ro" or ":rw" behind it or not
     devices: tuple[DeviceRequest, ...] = ()
     ulimits: tuple[Ulimit, ...] = ()
     sysctls: dict[str, str] = {}
@@ -334,6 +352,27 @@ class Image(Record, frozen=True, kw_only=True):
     layers: tuple[str, ...] = ()  # diff ids
     pinned: bool = False
     tenant: str = ""  # of a shared image: whose it is
+
+
+class Volume(Record, frozen=True, kw_only=True):
+    """Files that outlive the containers which use them.
+
+    Fields:
+        options: the local driver's: ``type``, ``device``, ``o`` of a mount; none: a directory.
+        path: where the files lie on the host (with options: where docker would mount them).
+        anonymous: made for a container that named none; goes with it under ``--rm``.
+        used_by: ids of containers, running or not; filled in where it is listed.
+    """
+
+    name: str
+    tenant: Tenant
+    created_at: int
+    path: str
+    driver: str = "local"
+    options: dict[str, str] | None = None
+    labels: dict[str, str] | None = None
+    anonymous: bool = False
+    used_by: tuple[str, ...] = ()
 
 
 class Event(Record, frozen=True, kw_only=True):

@@ -27,7 +27,17 @@ from corten.errors import (
 )
 from corten.kernel.creds import set_child_subreaper, set_dumpable, set_name
 from corten.kernel.process import clone3, start_time
-from corten.launch import config, container, messages, placement, pod, pools, protection, wire
+from corten.launch import (
+    config,
+    container,
+    filling,
+    messages,
+    placement,
+    pod,
+    pools,
+    protection,
+    wire,
+)
 from corten.launch.forked import ignore_signals
 from corten.launch.messages import Create, CreatePod, read
 from corten.launch.netns import NetworkNamespaces
@@ -67,6 +77,7 @@ class Launcher:
             "hello": self._hello,
             "create": self._create,
             "pod": self._create_pod,
+            "fill": self._fill,
             "netns": self._netns,
             "netlink": self._netlink,
             "unpin": self._unpin,
@@ -175,6 +186,17 @@ class Launcher:
             self._reply(forked, {"pidfd": pidfd})
         finally:
             os.close(pidfd)
+
+    def _fill(self, packet: Packet, args: dict[str, Any]) -> None:
+        request = _read(messages.Fill, args)
+        if "control" not in packet.fds:
+            raise InvalidArgument("the request has no control socket")
+        parent = os.getpid()
+        pid, pidfd = clone3()
+        if pid == 0:
+            filling.run(request, packet, self._host, parent)
+        os.close(pidfd)
+        self._reply(None)
 
     def _netns(self, _packet: Packet, args: dict[str, Any]) -> None:
         fd, netlink = self._namespaces.make(read(messages.MakeNetns, args).pin)

@@ -223,6 +223,29 @@ class PodCreated(Message):
     start_time: int
 
 
+class Fill(Message):
+    """Fork a process that copies what an image has into directories → nothing; the outcome,
+    :class:`Filled`, comes as the only packet (id ``CREATE_ID``) over the descriptor
+    ``control``. End of file before it: the process was killed.
+
+    Fields:
+        rootfs, rootfs_mounts: as for :class:`Create`; for reading.
+        volumes: (path in the image, empty directory of ours) each.
+    """
+
+    op = "fill"
+    rootfs: str
+    rootfs_mounts: tuple[dict[str, Any], ...] = ()
+    volumes: tuple[tuple[str, str], ...] = ()
+
+
+class Filled(Message):
+    """``outcomes``, in the order of the request: ``copied``, ``missing`` (there is no such path,
+    which is no error), ``file`` (it is no directory)."""
+
+    outcomes: tuple[str, ...]
+
+
 class MakeNetns(Message):
     """Make a network namespace with its loopback up → :class:`NetnsReply` with descriptors
     ``netns`` and ``netlink`` (``NETLINK_ROUTE``, opened inside).
@@ -430,7 +453,7 @@ EVENTS: dict[str, type[Message]] = {
 }
 
 LAUNCHER_OPS: tuple[type[Message], ...] = (
-    Hello, Create, CreatePod, MakeNetns, OpenNetlink, Unpin, Shutdown,
+    Hello, Create, CreatePod, Fill, MakeNetns, OpenNetlink, Unpin, Shutdown,
 )  # fmt: skip
 MONITOR_OPS: tuple[type[Message], ...] = (
     GetState, Subscribe, Start, Kill, Exec, Attach, CloseStdin, Resize, Pause, Resume,

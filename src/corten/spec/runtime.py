@@ -130,8 +130,12 @@ class Process(Struct):
 
 
 class ConfigMount(Struct):
+    """``subpath`` is no part of the specification (the member ``x-corten-subpath``): what is
+    bound lies there inside of ``source``, whose owner may be hostile."""
+
     destination: str
     source: str = ""
+    subpath: str = ""
     type: str = ""
     options: tuple[str, ...] = ()
     uid_mappings: tuple[IdMapping, ...] = ()
@@ -353,6 +357,7 @@ def _mount(reader: Reader) -> ConfigMount:
         # relative ones are allowed since 1.2 and mean: below the root
         destination=destination if destination.startswith("/") else f"/{destination}",
         source=reader.text("source"),
+        subpath=reader.text("x-corten-subpath"),
         type=reader.text("type"),
         options=reader.texts("options"),
         uid_mappings=_mappings(reader, "uidMappings"),

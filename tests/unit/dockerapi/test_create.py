@@ -233,17 +233,14 @@ def test_namespaces() -> None:
 @pytest.mark.parametrize(
     ("body", "name"),
     [
-        ({"Volumes": {"/data": {}}}, "/data"),
         ({"HostConfig": {"BlkioWeightDevice": [{}]}}, "BlkioWeightDevice"),
         ({"HostConfig": {"BlkioDeviceReadBps": [{}]}}, "BlkioDeviceReadBps"),
         ({"HostConfig": {"BlkioDeviceReadIOps": [{}]}}, "BlkioDeviceReadIOps"),
         ({"HostConfig": {"CpuRealtimeRuntime": 1}}, "CpuRealtimeRuntime"),
         ({"HostConfig": {"DeviceCgroupRules": ["c 1:3 r"]}}, "DeviceCgroupRules"),
         ({"HostConfig": {"DeviceRequests": [{"Count": -1}]}}, "DeviceRequests"),
-        ({"HostConfig": {"VolumesFrom": ["a"]}}, "VolumesFrom"),
         ({"HostConfig": {"Links": ["a:b"]}}, "Links"),
         ({"HostConfig": {"StorageOpt": {"size": "1G"}}}, "StorageOpt"),
-        ({"HostConfig": {"VolumeDriver": "nfs"}}, "VolumeDriver"),
         ({"HostConfig": {"LogConfig": {"Type": "syslog"}}}, "syslog"),
         ({"HostConfig": {"LogConfig": {"Config": {"labels": "a"}}}}, "labels"),
         ({"HostConfig": {"IpcMode": "none"}}, "IpcMode none"),
@@ -306,3 +303,13 @@ def test_exec() -> None:
 def test_bad_exec(text: bytes) -> None:
     with pytest.raises(CortenError):
         create.exec_config(msgspec.json.decode(text, type=ExecBody))
+
+
+def test_volumes() -> None:
+    config = made(
+        Volumes={"/data": {}},
+        HostConfig={"Binds": ["data:/d"], "VolumesFrom": ["a:ro"], "VolumeDriver": "odd"},
+    )
+    assert config.volumes == ("/data",)
+    assert config.volumes_from == ("a:ro",)
+    assert config.mounts[0].driver == "odd"
