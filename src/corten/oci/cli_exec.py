@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from corten.cgroups import open_cgroup
 from corten.errors import FailedPrecondition, InvalidArgument
+from corten.kernel.creds import CAPABILITY_NUMBERS
 from corten.oci import container
 from corten.oci.cli_run import check_console, plan_of, send_console, send_pidfd
 from corten.oci.cliargs import MANY, SWITCH, VALUE, parse
@@ -116,6 +117,9 @@ def _process(args: Arguments, own: dict[str, Any]) -> dict[str, Any]:
     if args.switch("no-new-privs"):
         process["noNewPrivileges"] = True
     process["user"] = _user(args, own.get("user") or {})
+    for name in args.many("cap"):
+        if name not in CAPABILITY_NUMBERS:
+            raise InvalidArgument(f"unknown capability {name!r}")
     if args.many("cap"):
         sets = dict(own.get("capabilities") or {})
         for name in _RAISED:
@@ -157,6 +161,8 @@ def _cgroup(record: Record, args: Arguments) -> Cgroup | None:
         for name in controllers.split(",") if colon else ("",):
             if name in paths:
                 raise InvalidArgument(f"--cgroup names {name or 'a path'} twice")
+            if ".." in path.split("/"):
+                raise InvalidArgument(f"`..` components are not allowed: --cgroup={item}")
             paths[name] = f"{own.path}{clean(path)}".rstrip("/")
     if list(paths) == [""]:
         group = open_cgroup(paths[""], kind=own.kind)

@@ -233,7 +233,7 @@ def _steps(config: Config, mounts: tuple[MountStep, ...]) -> tuple[Step, ...]:
         devices = [d for d in DEFAULT_DEVICES if d.path not in own]
         steps += [DeviceNode(device=d) for d in (*devices, *config.linux.devices)]
         steps.append(DeviceLinks(links=DEFAULT_LINKS))
-    sysctls = compile_sysctls(config.linux)
+    sysctls = compile_sysctls(config.linux, config.domainname)
     if sysctls is not None:
         steps.append(sysctls)
     return tuple(steps)
