@@ -69,6 +69,11 @@ class Leaving:
         for endpoint in group:
             self._left(endpoint)
 
+    async def drain(self) -> None:
+        """Return when all that is leaving now is gone."""
+        while self._queue and self._task is not None and not self._task.done():
+            await asyncio.sleep(_GRACE / 4)
+
     async def close(self) -> None:
         """Return when all are gone, or can't be removed now."""
         self._closing = True
