@@ -10,7 +10,15 @@ from typing import Any, Literal
 
 import msgspec
 
-from corten.engine.types import Auth, ContainerConfig, ExecConfig, PodConfig, Tenant
+from corten.engine.contract import NetworkSpec
+from corten.engine.types import (
+    Auth,
+    ContainerConfig,
+    ExecConfig,
+    NetworkRequest,
+    PodConfig,
+    Tenant,
+)
 
 WaitCondition = Literal["not-running", "next-exit", "removed"]
 
@@ -222,6 +230,46 @@ class GetPod(OfPod, frozen=True, kw_only=True):
 
 class ListPods(Request, frozen=True, kw_only=True):
     pass
+
+
+# networks -------------------------------------------------------------------------------
+
+
+class CreateNetwork(Request, frozen=True, kw_only=True):
+    spec: NetworkSpec
+
+
+class OfNetwork(Request, frozen=True, kw_only=True):
+    ref: str
+
+
+class GetNetwork(OfNetwork, frozen=True, kw_only=True):
+    pass
+
+
+class ListNetworks(Request, frozen=True, kw_only=True):
+    pass
+
+
+class RemoveNetwork(OfNetwork, frozen=True, kw_only=True):
+    pass
+
+
+class ConnectNetwork(OfContainer, frozen=True, kw_only=True):
+    """``ref`` is the container, the request names the network."""
+
+    request: NetworkRequest
+
+
+class DisconnectNetwork(OfContainer, frozen=True, kw_only=True):
+    network: str
+    force: bool = False
+
+
+class PruneNetworks(Request, frozen=True, kw_only=True):
+    """Remove those of these networks that nobody is connected to; reply: the networks."""
+
+    ids: tuple[str, ...]
 
 
 # images ---------------------------------------------------------------------------------

@@ -133,3 +133,21 @@ EVENTS: dict[str, Test] = {
     ),
     "label": lambda event, wanted: label(event.get("attributes", {}), wanted),
 }
+
+NETWORKS: dict[str, Test] = {
+    "id": lambda record, wanted: record["id"].startswith(wanted),
+    "name": lambda record, wanted: wanted in record["name"],
+    "driver": lambda record, wanted: record["driver"] == wanted,
+    "label": lambda record, wanted: label(record.get("labels", {}), wanted),
+    "scope": lambda _record, wanted: wanted == "local",
+    "type": lambda record, wanted: wanted == ("builtin" if record.get("built_in") else "custom"),
+    "dangling": lambda record, wanted: (
+        (not record.get("built_in") and not record["used"]) == (wanted in ("true", "1"))
+    ),
+}
+
+PRUNED_NETWORKS: dict[str, Test] = {
+    "label": lambda record, wanted: label(record.get("labels", {}), wanted),
+    "label!": lambda record, wanted: not label(record.get("labels", {}), wanted),
+    "until": lambda record, wanted: record.get("created_at", 0) <= int(wanted),
+}

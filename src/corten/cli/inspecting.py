@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from corten.cli.human import rfc3339
@@ -185,18 +185,23 @@ def _port_map(ports: Any) -> Map:
 
 def _network(record: Record) -> dict[str, Any]:
     ends = record.get("endpoints", ())
-    networks = Map({end["network"]: _endpoint(end) for end in ends})
-    first = next(iter(networks.values()), _endpoint({}))
-    names = ("IPAddress", "IPPrefixLen", "Gateway", "MacAddress", "GlobalIPv6Address")
+    asked = {one["network"]: one for one in record["config"].get("networks") or ()}
+    known = {end["network"]: end for end in ends}
+    names = [*known, *(name for name in asked if name not in known)]
+    networks = Map({name: _endpoint(known.get(name, {}), asked.get(name, {})) for name in names})
+    first = next(iter(networks.values()), _endpoint({}, {}))
+    shown = ("IPAddress", "IPPrefixLen", "Gateway", "MacAddress", "GlobalIPv6Address")
     return {
         "Ports": _port_map([port for end in ends for port in end.get("ports", ())]),
         "Networks": networks,
-        **{name: first[name] for name in names},
+        **{name: first[name] for name in shown},
     }
 
 
-def _endpoint(end: Record) -> dict[str, Any]:
+def _endpoint(end: Record, asked: Record) -> dict[str, Any]:
     return {
+        "Aliases": list(asked.get("aliases", ())),
+        "DNSNames": list(end.get("dns_names", ())),
         "NetworkID": end.get("network_id", ""),
         "EndpointID": end.get("endpoint_id", ""),
         "Gateway": end.get("gateway4", ""),
@@ -240,6 +245,61 @@ def volume(record: Record) -> dict[str, Any]:
         "Scope": "local",
         "Anonymous": record.get("anonymous", False),
         "UsedBy": list(record.get("used_by", ())),
+    }
+
+
+def network(record: Record, containers: Iterable[Record]) -> dict[str, Any]:
+    """A network, with those of the containers that are connected."""
+    aux = record.get("aux", {})
+    subnets = [
+        {
+            "Subnet": record[f"subnet{version}"],
+            **_given("IPRange", record.get(f"range{version}", "")),
+            **_given("Gateway", record.get(f"gateway{version}", "")),
+            **_given(
+                "AuxiliaryAddresses",
+                {name: a for name, a in aux.items() if (":" in a) == (version == 6)},
+            ),
+        }
+        for version in (4, 6)
+        if record.get(f"subnet{version}")
+    ]
+    members = Map()
+    for one in containers:
+        for end in one.get("endpoints", ()):
+            if end.get("network_id") == record["id"]:
+                members[one["id"]] = _member(one, end)
+    return {
+        "Name": record["name"],
+        "Id": record["id"],
+        "Created": rfc3339(record.get("created_at", 0)),
+        "Scope": "local",
+        "Driver": record["driver"],
+        "EnableIPv6": bool(record.get("subnet6")),
+        "IPAM": {"Driver": "default", "Options": Map(), "Config": subnets},
+        "Internal": record.get("internal", False),
+        "Attachable": record.get("attachable", False),
+        "Containers": members,
+        "Options": Map(record.get("options", {})),
+        "Labels": Map(record.get("labels", {})),
+        "Bridge": record.get("interface", ""),
+        "Mtu": record.get("mtu", 0),
+        "Nat": record.get("nat", ""),
+        "NatProblem": record.get("nat_problem", ""),
+    }
+
+
+def _given(name: str, value: Any) -> dict[str, Any]:
+    return {name: value} if value else {}
+
+
+def _member(record: Record, end: Record) -> dict[str, Any]:
+    return {
+        "Name": record["name"],
+        "EndpointID": end.get("endpoint_id", ""),
+        "MacAddress": end.get("mac_address", ""),
+        "IPv4Address": f"{end['ipv4']}/{end['ipv4_prefix']}" if end.get("ipv4") else "",
+        "IPv6Address": f"{end['ipv6']}/{end['ipv6_prefix']}" if end.get("ipv6") else "",
     }
 
 

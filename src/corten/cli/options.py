@@ -61,7 +61,13 @@ _OPTIONS: tuple[Callable[..., Any], ...] = (
     click.option("--volume-driver", default="", help="Of volumes that are made: local."),
     _many("--mount", help="Attach a mount: type=volume|bind|tmpfs,src=…,dst=…[,readonly]."),
     _many("--tmpfs", help="Mount a tmpfs: TARGET[:OPTIONS]."),
-    click.option("--network", "--net", default="default", help="none, host, bridge, container:ID."),
+    _many(
+        "--network", "--net", metavar="network",
+        help="A network's name, none, host, container:ID, or name=…,alias=…,ip=….",
+    ),
+    _many("--network-alias", "--net-alias", help="Another name of the container on its network."),
+    click.option("--ip", default="", help="IPv4 address on its network."),
+    click.option("--ip6", default="", help="IPv6 address on its network."),
     click.option("--pid", default="private", help="PID namespace: host, container:ID."),
     click.option("--ipc", default="private", help="IPC namespace: host, container:ID."),
     click.option("--uts", default="private", help="UTS namespace: host."),
@@ -170,6 +176,7 @@ def container_config(image: str, command: tuple[str, ...], o: dict[str, Any]) ->
         "dns_options": list(o["dns_option"]),
         "extra_hosts": list(o["add_host"]),
         "mac_address": o["mac_address"],
+        "networks": parse.networks(o),
     }
     if command:
         config["cmd"] = list(command)
@@ -258,7 +265,7 @@ def _seccomp(value: str) -> str:
 
 def _namespaces(o: dict[str, Any]) -> dict[str, str]:
     return {
-        "network": o["network"],
+        "network": parse.network_mode(o["network"]),
         "pid": o["pid"],
         "ipc": "private" if o["ipc"] in ("shareable", "") else o["ipc"],
         "uts": o["uts"],

@@ -133,6 +133,49 @@ def ports(entries: tuple[str, ...]) -> list[dict[str, Any]]:
     return [binding for entry in entries for binding in _publish(entry)]
 
 
+def network_mode(entries: tuple[str, ...]) -> str:
+    """The first ``--network``: the one that the container's network namespace is about."""
+    return str(_network(entries[0])["network"]) if entries else "default"
+
+
+def networks(o: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """``--network`` (several times), ``--ip``, ``--ip6``, ``--network-alias``: requests for
+    networks, or None where nothing is said besides the mode."""
+    found = [_network(entry) for entry in o["network"]] or [{"network": "default"}]
+    first = found[0]
+    for name, value in (("ipv4", o["ip"]), ("ipv6", o["ip6"])):
+        if value:
+            first[name] = value
+    if o["network_alias"]:
+        first["aliases"] = [*first.get("aliases", ()), *o["network_alias"]]
+    return None if len(found) == 1 and list(first) == ["network"] else found
+
+
+_NETWORK_KEYS = {"name": "network", "ip": "ipv4", "ip6": "ipv6", "mac-address": "mac_address"}
+
+
+def _network(entry: str) -> dict[str, Any]:
+    if "=" not in entry:
+        return {"network": entry or "default"}
+    found: dict[str, Any] = {}
+    for part in entry.split(","):
+        key, _, value = part.partition("=")
+        if key == "alias":
+            found.setdefault("aliases", []).append(value)
+        elif key == "gw-priority":
+            found["priority"] = int(value) if value.lstrip("-").isdigit() else 0
+        elif key in _NETWORK_KEYS:
+            found[_NETWORK_KEYS[key]] = value
+        else:
+            raise InvalidArgument(
+                f"invalid field {key!r} of --network",
+                hint="there are name, alias, ip, ip6, mac-address, gw-priority",
+            )
+    if not found.get("network"):
+        raise InvalidArgument(f"--network {entry}: no network is named", hint="name=NETWORK,…")
+    return found
+
+
 def _publish(entry: str) -> list[dict[str, Any]]:
     body, _, protocol = entry.partition("/")
     protocol = (protocol or "tcp").lower()
@@ -150,7 +193,8 @@ def _publish(entry: str) -> list[dict[str, Any]]:
         host_first, host_last = port_range(host, entry)
     else:
         host_first = host_last = 0
-    if host_first and host_last - host_first != last - first:
+    several = last > first
+    if several and host_first and host_last - host_first != last - first:
         raise InvalidArgument(f"invalid ranges specified for container and host ports: {entry}")
     return [
         {
@@ -158,6 +202,7 @@ def _publish(entry: str) -> list[dict[str, Any]]:
             "protocol": protocol,
             "host_ip": ip,
             "host_port": host_first + index if host_first else 0,
+            "host_port_end": 0 if several or host_last == host_first else host_last,
         }
         for index in range(last - first + 1)
     ]

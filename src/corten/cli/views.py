@@ -43,6 +43,12 @@ PODS_HEADERS = {
     "State": "STATE", "IPs": "IP", "Attempt": "ATTEMPT", "CreatedAt": "CREATED AT",
 }  # fmt: skip
 
+NETWORKS_TABLE = "table {{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}"
+NETWORKS_HEADERS = {
+    "ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE", "IPv6": "IPV6",
+    "Internal": "INTERNAL", "Labels": "LABELS", "CreatedAt": "CREATED AT",
+}  # fmt: skip
+
 _COMMAND_WIDTH = 20
 _ID_WIDTH = 12
 
@@ -211,6 +217,22 @@ def images(record: Record, *, full: bool) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def network(record: Record, *, full: bool) -> dict[str, Any]:
+    """A line of ``network ls``."""
+    labels = record.get("labels", {})
+    return {
+        "ID": short_id(record["id"], full),
+        "Name": record["name"],
+        "Driver": record["driver"],
+        "Scope": "local",
+        "IPv6": bool(record.get("subnet6")),
+        "Internal": record.get("internal", False),
+        "CreatedAt": human.created_at(record.get("created_at", 0)),
+        "Labels": _labels(labels),
+        "Label": labels,
+    }
 
 
 def event_line(event: Record) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from posix import environ as _environ
 
 from corten.client.connection import Connection
-from corten.client.records import Container, Image, Pod, Result, Volume
+from corten.client.records import Container, Image, Network, Pod, Result, Volume
 from corten.client.streams import Stream
 from corten.errors import NotFound
 
@@ -210,6 +210,40 @@ class Volumes(_Collection):
         return answer["removed"], int(answer["freed"])
 
 
+class Networks(_Collection):
+    """``client.networks``."""
+
+    def _wrap(self, attrs: dict[str, Any]) -> Network:
+        return Network(self._connection, self._tenant, attrs)
+
+    def create(self, name: str, **spec: Any) -> Network:
+        """Make a network.
+
+        Arguments:
+            spec: further members of ``NetworkSpec`` (docs/protocol.md), as
+                ``subnet4="10.1.0.0/24"``, ``internal=True``.
+        """
+        document = {"name": name, **spec}
+        return self._wrap(
+            self._connection.call("create_network", tenant=self._tenant, spec=document)
+        )
+
+    def get(self, ref: str) -> Network:
+        """By name, id or a unique prefix of one. Raises NotFound."""
+        return self._wrap(self._connection.call("get_network", tenant=self._tenant, ref=ref))
+
+    def prune(self, networks: Sequence[Network]) -> Sequence[Network]:
+        """Remove those of ``networks`` that nobody is connected to; which they were."""
+        ids = [network.id for network in networks]
+        records = self._connection.call("prune_networks", tenant=self._tenant, ids=ids)
+        return [self._wrap(attrs) for attrs in records]
+
+    def list(self) -> list[Network]:
+        """All of the tenant, and the built-in ones."""
+        records = self._connection.call("list_networks", tenant=self._tenant)
+        return [self._wrap(attrs) for attrs in records]
+
+
 class Pods(_Collection):
     """``client.pods``: of the tenant ``k8s``, unless the client's own is another."""
 
@@ -244,6 +278,7 @@ class Client:
         self.containers = Containers(self)
         self.images = Images(self)
         self.volumes = Volumes(self)
+        self.networks = Networks(self)
         self.pods = Pods(self)
 
     def __enter__(self) -> Client:
@@ -263,7 +298,7 @@ class Client:
         return dict(self.connection.call("info"))
 
     def remove_everything(self) -> None:
-        """Remove every container, pod and volume of every tenant, running or not."""
+        """Remove every container, pod, network and volume of every tenant, in use or not."""
         for tenant in ("docker", "k8s"):
             client = Client(self.connection, tenant=tenant)
             for container in client.containers.list():
@@ -275,6 +310,9 @@ class Client:
                 pod.stop()
                 pod.remove()
             client.volumes.prune()
+        for network in self.networks.list():
+            if not network.attrs.get("built_in"):
+                network.remove()
 
     def events(
         self, *, since: int | None = None, until: int | None = None, all_tenants: bool = False

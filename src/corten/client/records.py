@@ -212,3 +212,45 @@ class Pod(_Record):
 
     def remove(self) -> None:
         self._connection.call("remove_pod", tenant=self._tenant, pod_id=self.id)
+
+
+class Network(_Record):
+    """A network. Verbs raise :class:`corten.errors.CortenError`."""
+
+    @property
+    def name(self) -> str:
+        return str(self.attrs["name"])
+
+    def connect(
+        self, container: str, *, aliases: Sequence[str] = (), ipv4: str = "", ipv6: str = "",
+        mac_address: str = "",
+    ) -> None:  # fmt: skip
+        """Connect a container, running or not.
+
+        Arguments:
+            container: its id or name.
+            aliases: names under which the others of the network find it, besides its own.
+            ipv4, ipv6: addresses, where the network's subnets were chosen by its maker.
+        """
+        request = {
+            "network": self.name, "aliases": list(aliases), "ipv4": ipv4, "ipv6": ipv6,
+            "mac_address": mac_address,
+        }  # fmt: skip
+        self._connection.call(
+            "connect_network", tenant=self._tenant, ref=container, request=request
+        )
+
+    def disconnect(self, container: str, *, force: bool = False) -> None:
+        """Disconnect a container, running or not."""
+        self._connection.call(
+            "disconnect_network", tenant=self._tenant, ref=container, network=self.id, force=force
+        )
+
+    def reload(self) -> Network:
+        """Read the record again."""
+        self.attrs = self._connection.call("get_network", tenant=self._tenant, ref=self.id)
+        return self
+
+    def remove(self) -> None:
+        """Remove it; nobody may be connected."""
+        self._connection.call("remove_network", tenant=self._tenant, ref=self.id)

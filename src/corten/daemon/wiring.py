@@ -46,7 +46,11 @@ async def build(
     await images.start()
     stack.push_async_callback(images.close)
     networks = NetworkService(
-        db=db, prefix=places.prefix(state), state_dir=state, config=config.network
+        db=db,
+        prefix=places.prefix(state),
+        state_dir=state,
+        config=config.network,
+        journal=engine.network_journal,
     )
     stack.push_async_callback(networks.close)
     stack.push_async_callback(engine.close)

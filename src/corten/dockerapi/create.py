@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-from corten.dockerapi import limits, mounts, ports, refusals
+from corten.dockerapi import endpoints, limits, mounts, ports, refusals
 from corten.dockerapi.requests import CreateBody, ExecBody, Health, HostConfig
 from corten.dockerapi.security import namespaces, security
 from corten.engine.types import (
@@ -92,7 +92,8 @@ def container(body: CreateBody) -> tuple[ContainerConfig, list[str]]:
         dns_search=tuple(host.dns_search or ()),
         dns_options=tuple(host.dns_options or ()),
         extra_hosts=tuple(host.extra_hosts or ()),
-        mac_address=refusals.mac_address(body),
+        mac_address=endpoints.mac_address(body),
+        networks=endpoints.requests(body),
         console_size=console_size(host.console_size),
     )
     return config, refusals.warnings(body, host)

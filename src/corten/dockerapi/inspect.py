@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from corten.dockerapi import merge
+from corten.dockerapi import endpoints, merge
 from corten.dockerapi.hostview import host_config, port_map
 from corten.dockerapi.times import ZERO, rfc3339
 from corten.dockerapi.versions import Version
@@ -69,37 +69,6 @@ def mount_points(
     ]
 
 
-def endpoint(record: Endpoint, container_id: str = "") -> dict[str, Any]:
-    """``EndpointSettings`` of one network."""
-    return {
-        "IPAMConfig": None,
-        "Links": None,
-        "Aliases": None,
-        "MacAddress": record.mac_address,
-        "DriverOpts": None,
-        "GwPriority": 0,
-        "NetworkID": record.network_id,
-        "EndpointID": record.endpoint_id,
-        "Gateway": record.gateway4,
-        "IPAddress": record.ipv4,
-        "IPPrefixLen": record.ipv4_prefix,
-        "IPv6Gateway": record.gateway6,
-        "GlobalIPv6Address": record.ipv6,
-        "GlobalIPv6PrefixLen": record.ipv6_prefix,
-        "DNSNames": list(record.dns_names) or None,
-    }
-
-
-def networks(record: Container) -> dict[str, dict[str, Any]]:
-    """The networks by name; before a start those that were asked for."""
-    found = {entry.network: endpoint(entry) for entry in record.endpoints}
-    wanted = record.config.namespaces.network
-    name = "bridge" if wanted == "default" else wanted
-    if not found and not name.startswith("container:"):
-        found[name] = endpoint(Endpoint(network=name))
-    return found
-
-
 def _state(state: State) -> dict[str, Any]:
     status = state.status
     alive = status in ("running", "paused", "restarting")
@@ -154,7 +123,7 @@ def _network_settings(record: Container, version: Version) -> dict[str, Any]:
         "SandboxID": record.id if alive else "",
         "SandboxKey": key,
         "Ports": bound,
-        "Networks": networks(record),
+        "Networks": endpoints.networks(record),
     }
     if version < (1, 52):
         settings |= _old_network_settings(record)
@@ -166,7 +135,7 @@ def _old_network_settings(record: Container) -> dict[str, Any]:
     default = next(
         (entry for entry in record.endpoints if entry.network == "bridge"), Endpoint(network="")
     )
-    shown = endpoint(default)
+    shown = endpoints.settings(default)
     names = (
         "EndpointID",
         "Gateway",

@@ -62,9 +62,15 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("POST", "/volumes/create", volumes.create_volume),
     ("POST", "/volumes/prune", volumes.prune_volumes),
     ("DELETE", "/volumes/{name}", volumes.remove_volume),
-    # what there is none of, or only as a list
+    # networks
     ("GET", "/networks", networks.list_networks),
+    ("POST", "/networks/create", networks.create_network),
+    ("POST", "/networks/prune", networks.prune_networks),
     ("GET", "/networks/{id}", networks.inspect_network),
+    ("DELETE", "/networks/{id}", networks.remove_network),
+    ("POST", "/networks/{id}/connect", networks.connect),
+    ("POST", "/networks/{id}/disconnect", networks.disconnect),
+    # what there is none of
     ("GET", "/plugins", system.plugins),
     ("GET", "/plugins/{name*}/json", networks.no_plugin),
 ]

@@ -24,12 +24,15 @@ from corten.engine.types import (
     Identity,
     Image,
     LogLine,
+    NetworkRequest,
     Pod,
     PodConfig,
     Progress,
     Tenant,
     Volume,
 )
+from corten.networks.types import Network as Network
+from corten.networks.types import NetworkSpec as NetworkSpec
 from corten.networks.types import PodNetworkStatus
 
 WaitCondition = Literal["not-running", "next-exit", "removed"]
@@ -222,6 +225,30 @@ class Engine(Protocol):
 
     async def volume_size(self, tenant: Tenant, name: str) -> int:
         """Bytes of a volume's files; it walks them."""
+
+    # networks --------------------------------------------------------------------------
+    async def create_network(self, tenant: Tenant, spec: NetworkSpec) -> Network:
+        """Record and bridge. AlreadyExists (name), InvalidArgument, PermissionDenied."""
+
+    def get_network(self, tenant: Tenant, ref: str) -> Network: ...
+
+    def list_networks(self, tenant: Tenant) -> Sequence[Network]:
+        """The built-in ones, and the tenant's, the oldest first."""
+
+    async def remove_network(self, tenant: Tenant, ref: str) -> Network:
+        """PermissionDenied: somebody is connected, or it is built in."""
+
+    async def connect_network(self, tenant: Tenant, ref: str, request: NetworkRequest) -> None:
+        """Connect the container ``ref`` to the network of the request, running or not."""
+
+    async def disconnect_network(
+        self, tenant: Tenant, ref: str, network: str, *, force: bool = False
+    ) -> None: ...
+
+    async def prune_networks(
+        self, tenant: Tenant, wanted: Callable[[Network], bool]
+    ) -> Sequence[Network]:
+        """Remove those that nobody is connected to and that are ``wanted``."""
 
     # the rest --------------------------------------------------------------------------
     def events(

@@ -16,6 +16,7 @@ from corten.engine.identities import identity_of
 from corten.engine.joining import Joiner
 from corten.engine.library import Library
 from corten.engine.logs import Query, read_log
+from corten.engine.netadmin import NetworkAdmin
 from corten.engine.parts import Parts
 from corten.engine.podding import Pods
 from corten.engine.recovery import Recovery
@@ -37,6 +38,7 @@ from corten.engine.types import (
     Identity,
     Image,
     LogLine,
+    NetworkRequest,
     Pod,
     PodConfig,
     Tenant,
@@ -47,7 +49,7 @@ from corten.engine.volumes.using import Using
 from corten.errors import InvalidArgument
 from corten.launch import groups
 from corten.launch.messages import ReopenLog
-from corten.networks.types import PodNetworkStatus
+from corten.networks.types import Network, NetworkSpec, PodNetworkStatus
 from corten.store import Database
 
 if TYPE_CHECKING:
@@ -82,6 +84,7 @@ class Engine:
         self._streams = Streams(parts)
         self._execs = Execs(parts)
         self._pods = Pods(parts, self._signaller, self._remover)
+        self._networks = NetworkAdmin(parts)
         parts.auto_remove = self._remover.begin
 
     # life ------------------------------------------------------------------------------
@@ -89,6 +92,12 @@ class Engine:
     def journal(self, connection: sqlite3.Connection, change: Change) -> None:
         """The images' journal: writes the event of a change in its transaction."""
         self._library.journal(connection, change)
+
+    def network_journal(
+        self, connection: sqlite3.Connection, action: str, network: Network
+    ) -> None:
+        """The networks' journal: writes the event of a change in its transaction."""
+        self._networks.journal(connection, action, network)
 
     async def start(
         self, *, images: ImageService, snapshots: Snapshotter, networks: NetworkService
@@ -367,6 +376,33 @@ class Engine:
 
     async def volume_size(self, tenant: Tenant, name: str) -> int:
         return await self._volumes.size(self._volumes.get(tenant, name))
+
+    # networks --------------------------------------------------------------------------
+
+    async def create_network(self, tenant: Tenant, spec: NetworkSpec) -> Network:
+        return await self._networks.create(tenant, spec)
+
+    def get_network(self, tenant: Tenant, ref: str) -> Network:
+        return self._parts.networks.find(ref, tenant)
+
+    def list_networks(self, tenant: Tenant) -> Sequence[Network]:
+        return self._parts.networks.networks(tenant)
+
+    async def remove_network(self, tenant: Tenant, ref: str) -> Network:
+        return await self._networks.remove(tenant, ref)
+
+    async def connect_network(self, tenant: Tenant, ref: str, request: NetworkRequest) -> None:
+        await self._networks.connect(tenant, ref, request)
+
+    async def disconnect_network(
+        self, tenant: Tenant, ref: str, network: str, *, force: bool = False
+    ) -> None:
+        await self._networks.disconnect(tenant, ref, network, force=force)
+
+    async def prune_networks(
+        self, tenant: Tenant, wanted: Callable[[Network], bool]
+    ) -> Sequence[Network]:
+        return await self._networks.prune(tenant, wanted)
 
     # the rest --------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -12,13 +13,22 @@ from corten.engine.boot import wall_ns
 from corten.engine.door import Tx
 from corten.engine.etcfiles import paths as etc_paths
 from corten.engine.library import Library
+from corten.engine.networking import all_requests
 from corten.engine.parts import Parts
 from corten.engine.specgen.build import Surroundings, validate
 from corten.engine.specgen.devices import HostDevice
 from corten.engine.specgen.signals import signal_number
 from corten.engine.tables import Intent
 from corten.engine.trees import remove_tree
-from corten.engine.types import Container, ContainerConfig, Namespaces, Pod, Tenant, Volume
+from corten.engine.types import (
+    Container,
+    ContainerConfig,
+    Namespaces,
+    NetworkRequest,
+    Pod,
+    Tenant,
+    Volume,
+)
 from corten.engine.volumes.using import Using
 from corten.errors import (
     AlreadyExists,
@@ -77,6 +87,7 @@ class Creator:
         if pod is not None:
             merged = _in_pod(merged, pod)
         merged, volumes = self._using.resolve(tenant, merged)
+        merged = msgspec.structs.replace(merged, networks=self._networks(tenant, merged))
         record = self._record(tenant, merged, image.id, pod, attempt, origin)
         self._check(record, volumes)
         # Held until the volumes are filled; whoever else names them finds them whole.
@@ -109,6 +120,20 @@ class Creator:
                     raise
                 written, intent = await parts.door.commit(step, durable=durable)
         return written, intent, new
+
+    def _networks(self, tenant: Tenant, config: ContainerConfig) -> tuple[NetworkRequest, ...]:
+        """By name, so that one that is made again is found; whether there is such a network
+        is seen at the start, as with dockerd."""
+        found = []
+        for request in all_requests(config):
+            name, network = request.network, None
+            with suppress(NotFound):
+                network = self._parts.networks.find(name, tenant)
+                name = network.name
+            if network is not None and network.built_in:
+                _check_built_in(request)
+            found.append(msgspec.structs.replace(request, network=name))
+        return tuple(found)
 
     async def _prepare(
         self,
@@ -217,6 +242,18 @@ class Creator:
             volumes=volumes,
         )
         validate(record, around)
+
+
+def _check_built_in(request: NetworkRequest) -> None:
+    """What only networks that users make offer; in dockerd's words."""
+    if request.ipv4 or request.ipv6:
+        raise InvalidArgument(
+            "user specified IP address is supported on user defined networks only"
+        )
+    if request.aliases:
+        raise InvalidArgument(
+            "network-scoped alias is supported only for containers in user defined networks"
+        )
 
 
 def _in_pod(config: ContainerConfig, pod: Pod) -> ContainerConfig:

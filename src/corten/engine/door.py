@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from corten.engine import boot, tables
-from corten.engine.types import Container, Event, Exec, Pod, Volume
+from corten.engine.types import Container, Endpoint, Event, Exec, Pod, Volume
 from corten.engine.view import View
 from corten.engine.volumes import tables as volume_tables
 from corten.errors import NotFound
@@ -193,6 +193,11 @@ class Tx:
         if record.pod_id:
             common["pod"] = record.pod_id
         self.event("container", action, record.id, record.tenant, **common, **attributes)
+
+    def network_event(self, endpoint: Endpoint, record: Container, action: str) -> None:
+        """``connect`` or ``disconnect``, as Docker tells them."""
+        attributes = {"container": record.id, "name": endpoint.network, "type": "bridge"}
+        self.event("network", action, endpoint.network_id, record.tenant, **attributes)
 
 
 class Door:

@@ -15,7 +15,7 @@ from corten.engine.creating import Creator
 from corten.engine.door import Tx
 from corten.engine.execs import Execs
 from corten.engine.monitors import Monitor, until_connected
-from corten.engine.networking import endpoints_of
+from corten.engine.networking import endpoints_of, requests_of
 from corten.engine.parts import Parts
 from corten.engine.podding import Pods
 from corten.engine.recoverpods import PodRecovery
@@ -84,6 +84,7 @@ class Recovery:
         live = {r.id for r, _ in containers if self._is_live(parts.settings.run_dir(r.id))}
         live |= {p.id for p, _ in pods if self._is_live(parts.settings.pod_dir(p.id))}
         await parts.networks.recover(live)
+        await self._disconnect_strangers({r.id: r for r, _ in containers})
         await self._pods.reconnect([record for record, ready in pods if ready])
         # All at once: one that hangs holds up nothing but itself.
         found = [
@@ -100,6 +101,16 @@ class Recovery:
         for record in list(parts.view.containers.values()):
             if record.id not in restarts:
                 self._tidy(record)
+
+    async def _disconnect_strangers(self, containers: dict[str, Container]) -> None:
+        """A connect or disconnect that was interrupted: the container's record decides."""
+        networks = self._parts.networks
+        for container_id in networks.attached():
+            record = containers.get(container_id)
+            wanted = [] if record is None else [r.network for r in requests_of(record.config)]
+            for endpoint in networks.attachments(container_id):
+                if not {endpoint.network, endpoint.network_id} & set(wanted):
+                    await networks.unplug(container_id, endpoint.network_id)
 
     def _is_live(self, run_dir: str) -> bool:
         return client.is_locked(run_dir)
@@ -201,7 +212,7 @@ class Recovery:
             now = states.started(
                 now, pid=state.pid, started_at=state.started_at, boot_id=tx.boot_id
             )
-            endpoints = endpoints_of(self._parts.networks, now)
+            endpoints = endpoints_of(self._parts.networks, now.id)
             now = tx.put_container(msgspec.structs.replace(now, endpoints=endpoints))
             tx.container_event(now, "start")
         wanted = "paused" if state.status == "paused" else "running"

@@ -68,6 +68,7 @@ class Requests:
             own_network=record.config.namespaces.network != "host",
             addresses=plug.addresses,
             gateway=plug.gateway,
+            embedded=plug.embedded,
             complete=not plug.attaches or bool(plug.addresses),
         )
 

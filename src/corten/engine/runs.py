@@ -226,3 +226,5 @@ def record_exit(tx: Tx, container_id: str, outcome: Outcome) -> None:
     tx.end_execs(container_id, outcome.code)
     tx.container_event(ended, "die", exitCode=str(outcome.code), execDuration=str(seconds))
     tell(tx, ended, "unmount")
+    for endpoint in record.endpoints:
+        tx.network_event(endpoint, record, "disconnect")

@@ -180,6 +180,8 @@ def _record_start(
     )
     tx.put_container(record)
     tell(tx, record, "mount")
+    for endpoint in record.endpoints:
+        tx.network_event(endpoint, record, "connect")
     tx.container_event(record, "start")
     tx.end(intent)
     return record

@@ -29,6 +29,19 @@ class PortBinding(Record, frozen=True, kw_only=True):
     protocol: str = "tcp"
     host_ip: str = ""
     host_port: int = 0
+    host_port_end: int = 0  # of a range from which the first free one is taken
+
+
+class NetworkRequest(Record, frozen=True, kw_only=True):
+    """How a container is to be connected to one network; see ``networks.types.Wanted``."""
+
+    network: str  # name or id
+    aliases: tuple[str, ...] = ()
+    ipv4: str = ""
+    ipv6: str = ""
+    mac_address: str = ""
+    priority: int = 0  # the highest has the default route; among equals the first name
+    driver_options: dict[str, str] = {}
 
 
 class MountRequest(Record, frozen=True, kw_only=True):
@@ -133,7 +146,8 @@ class Security(Record, frozen=True, kw_only=True):
 class Namespaces(Record, frozen=True, kw_only=True):
     """``private``, ``host``, ``pod`` (the pod's), ``container:ID``; network also a network's name.
 
-    For ``network``: ``none``, ``host``, ``default``/``bridge``, ``container:ID``, ``pod``.
+    For ``network``: ``none``, ``host``, ``default``/``bridge``, ``container:ID``, ``pod``, or
+    the name or id of a network that somebody made.
     """
 
     network: str = "default"
@@ -190,6 +204,9 @@ class ContainerConfig(Record, frozen=True, kw_only=True):
     dns_options: tuple[str, ...] = ()
     extra_hosts: tuple[str, ...] = ()
     mac_address: str = ""
+    # Of a new container those besides the one of ``namespaces``, and more about that; then
+    # all of them. None: that one alone.
+    networks: tuple[NetworkRequest, ...] | None = None
     console_size: tuple[int, int] | None = None  # rows, columns
 
 

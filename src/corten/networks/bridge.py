@@ -15,7 +15,7 @@ from ipaddress import IPv4Interface, IPv6Interface, ip_address
 
 import msgspec
 
-from corten.errors import CortenError, FailedPrecondition, InvalidArgument
+from corten.errors import CortenError, FailedPrecondition, InvalidArgument, NotFound
 from corten.networks import host, records
 from corten.networks.addresses import AnyAddress, AnyNetwork, mac_of
 from corten.networks.firewall import BridgeRules, Firewall, Forward
@@ -68,6 +68,7 @@ class BridgeDriver:
         self._holder = holder
         self._endpoints: dict[str, Attachment] = {}
         self._leaving = Leaving(db, workers, self._left)
+        self.closed = False  # it is being removed: nobody gets in any more
         self.segment = Segment(
             network,
             cursor4=cursor4,
@@ -100,6 +101,10 @@ class BridgeDriver:
         """See ``NetworkService.attach``."""
         self._check(container_id, wanted)
         await self.segment.ensure()
+        asked = {wanted.ipv4, wanted.ipv6} - {""}
+        if any(asked & {e.ipv4, e.ipv6} for e in self._leaving.endpoints()):
+            await self._leaving.drain()  # a restart: it is the container's own, a moment ago
+        self._check(container_id, wanted)
         endpoint, listeners = self._claim(container_id, wanted)
         async with AsyncExitStack() as undo:
             # Its record goes after it, the address after that: also on a disk that is full.
@@ -122,6 +127,8 @@ class BridgeDriver:
 
     def _check(self, container_id: str, wanted: Wanted) -> None:
         _check_mac(wanted.mac_address)
+        if self.closed:
+            raise NotFound(f"network {self.network.name} not found")
         if container_id in self._endpoints:
             raise FailedPrecondition(
                 f"container {container_id} is already connected to network {self.network.name}"

@@ -126,10 +126,14 @@ class Catalog:
         driver = self._driver(network_id)
         if driver.endpoints():
             raise planning.in_use(driver.network)
-        await driver.take_back()  # before the record: a bridge that is on none is nobody's
-        if driver.endpoints():
-            raise planning.in_use(driver.network)
-        await self._forget(driver)
+        driver.closed = True
+        try:
+            # Before the record: a bridge that is on none would be nobody's.
+            await driver.take_back()
+            await self._forget(driver)
+        except BaseException:
+            driver.closed = False
+            raise
 
     async def _forget(self, driver: BridgeDriver) -> None:
         network = driver.network
@@ -176,6 +180,10 @@ class Catalog:
         self, network: Network, container_id: str, wanted: Wanted, *, netns_fd: int, netlink_fd: int
     ) -> Attached:
         driver = self._driver(network.id)
+        if not wanted.interface:
+            wanted = msgspec.structs.replace(
+                wanted, interface=self._interface(driver, container_id)
+            )
         made = await driver.attach(container_id, wanted, netns_fd=netns_fd, netlink_fd=netlink_fd)
         try:
             await self._write_names(driver)
@@ -184,6 +192,12 @@ class Catalog:
             await driver.detach(container_id)
             raise
         return made
+
+    def _interface(self, driver: BridgeDriver, container_id: str) -> str:
+        """The first name that is free inside."""
+        taken = {e.interface for e in self.attachments(container_id)}
+        prefix = driver.segment.options.prefix
+        return next(n for i in range(len(taken) + 1) if (n := f"{prefix}{i}") not in taken)
 
     async def detach(self, container_id: str) -> None:
         for driver in tuple(self._drivers.values()):

@@ -141,7 +141,5 @@ def _range(text: str, subnet: AnyNetwork) -> str:
 def in_use(network: Network) -> FailedPrecondition:
     """Why a network is not removed, in dockerd's words."""
     return FailedPrecondition(
-        f"error while removing network: network {network.name} id {network.id} has active"
-        " endpoints",
-        hint="disconnect or stop its containers: corten network inspect names them",
+        f"error while removing network: network {network.name} id {network.id} has active endpoints"
     )

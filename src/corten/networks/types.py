@@ -135,7 +135,7 @@ class Wanted(Record, frozen=True, kw_only=True):
 
     Fields:
         ipv4, ipv6: addresses asked for; empty: chosen.
-        interface: name inside.
+        interface: name inside; empty: the first that is free.
         default_route: what is elsewhere goes by this network.
         names: see :class:`Attachment`.
     """
@@ -143,7 +143,7 @@ class Wanted(Record, frozen=True, kw_only=True):
     mac_address: str = ""
     ipv4: str = ""
     ipv6: str = ""
-    interface: str = "eth0"
+    interface: str = ""
     default_route: bool = True
     names: tuple[str, ...] = ()
     ports: tuple[Port, ...] = ()
