@@ -166,7 +166,6 @@ def test_networks_that_there_are(docker: Docker) -> None:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["network", "create", "x"], "user-defined networks is not implemented by corten yet"),
         (["swarm", "init"], "swarm mode is not implemented by corten yet"),
         (["system", "df"], "disk usage is not implemented by corten yet"),
         (["commit", "x"], "not implemented by corten yet"),

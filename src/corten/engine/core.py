@@ -17,6 +17,7 @@ from corten.engine.joining import Joiner
 from corten.engine.library import Library
 from corten.engine.logs import Query, read_log
 from corten.engine.netadmin import NetworkAdmin
+from corten.engine.operations import logged
 from corten.engine.parts import Parts
 from corten.engine.podding import Pods
 from corten.engine.recovery import Recovery
@@ -105,6 +106,7 @@ class Engine:
         """Recover what an earlier daemon left, then start the launcher."""
         parts = self._parts
         parts.images, parts.snapshots, parts.networks = images, snapshots, networks
+        parts.resolver.networks = networks
         for name in ("run", "pods", "podfiles", "netns", "rootfs"):
             os.makedirs(f"{parts.settings.state}/{name}", mode=0o711, exist_ok=True)
         for name in ("containers", "volumes"):
@@ -123,6 +125,7 @@ class Engine:
         await recovery.run()
         parts.launcher.start()
         await parts.launcher.ready()
+        await logged(parts.resolver.recover(), "resolver")
         parts.netns.fill()
 
     async def close(self) -> None:
@@ -131,6 +134,7 @@ class Engine:
         parts.events.close()
         await parts.netns.close()
         await parts.operations.settle(_SETTLE)
+        await parts.resolver.close()
         await parts.launcher.stop()
         for run in list(parts.runs.values()):
             run.monitor.close()

@@ -17,6 +17,7 @@ from corten.launch.messages import (
     CREATE_ID,
     Create,
     CreatePod,
+    CreateResolver,
     Fill,
     Filled,
     Hello,
@@ -84,7 +85,7 @@ class Launcher:
 
     async def create(
         self,
-        request: Create | CreatePod,
+        request: Create | CreatePod | CreateResolver,
         fds: dict[str, int],
         *,
         on_event: EventSink,

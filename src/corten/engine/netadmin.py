@@ -199,6 +199,7 @@ class NetworkAdmin:
         record = self._parts.view.containers.get(container_id)
         if record is None:
             return
+        await logged(self._parts.resolver.change(record), f"names of {container_id[:12]}")
         where = etcfiles.paths(self._parts.settings.container_dir(container_id))
         addresses = [a for e in record.endpoints for a in (e.ipv4, e.ipv6) if a]
         await logged(

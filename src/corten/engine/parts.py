@@ -18,6 +18,7 @@ from corten.engine.monitors import EventSink, Monitor
 from corten.engine.netns import NetnsPool
 from corten.engine.operations import Operations
 from corten.engine.pools import Pool
+from corten.engine.resolving import Resolver
 from corten.engine.settings import EngineSettings
 from corten.engine.view import View
 from corten.engine.waiters import Waiters
@@ -66,6 +67,7 @@ class Parts:
         self.groups = Pool("groups", 4)
         self.launcher = Launcher(settings)
         self.netns = NetnsPool(self.launcher)
+        self.resolver = Resolver(settings, self.launcher, self.view)
         self.runs: dict[str, Run] = {}
         self.pod_monitors: dict[str, Monitor] = {}
         self.attaching: dict[str, list[tuple[Attach, socket.socket]]] = {}

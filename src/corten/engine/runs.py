@@ -163,6 +163,7 @@ class Runs:
 
     async def _detach(self, run: Run) -> None:
         if run.networked:
+            await self._parts.resolver.remove(run.container_id)
             step = partial(self._parts.networks.detach, run.container_id)
             await self._parts.operations.insist(step, _what(run))
 

@@ -126,6 +126,9 @@ class Starter:
         clock.inner(answer.steps)
         if plug.attaches:
             await self._requests.write_etc(record, plug)
+        if plug.embedded:
+            await parts.resolver.add(record, answer.pid)
+            clock.step("names")
         await self._attach_early(record.id, run)
         started_at = wall_ns()
         await run.monitor.call(Start())

@@ -24,7 +24,14 @@ from corten import errors
 from corten.errors import CortenError, DataLoss, FailedPrecondition, NotFound, Unavailable
 from corten.kernel.sockets import seqpacket_pair
 from corten.launch import messages, wire
-from corten.launch.messages import Create, CreatePod, Fill, Message, MonitorState
+from corten.launch.messages import (
+    Create,
+    CreatePod,
+    CreateResolver,
+    Fill,
+    Message,
+    MonitorState,
+)
 from corten.spec.jsonlite import loads
 
 TYPE_CHECKING = False
@@ -172,7 +179,9 @@ class LauncherConnection(Connection):
     """The launcher's connection, with the requests that fork."""
 
     def create(
-        self, request: Create | CreatePod | Fill, fds: dict[str, int] | None = None
+        self,
+        request: Create | CreatePod | CreateResolver | Fill,
+        fds: dict[str, int] | None = None,
     ) -> tuple[int, Connection]:
         """Send ``create``, ``pod`` or ``fill``.
 

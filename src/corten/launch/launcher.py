@@ -38,8 +38,9 @@ from corten.launch import (
     protection,
     wire,
 )
+from corten.launch.dns import resolver
 from corten.launch.forked import ignore_signals
-from corten.launch.messages import Create, CreatePod, read
+from corten.launch.messages import Create, CreatePod, CreateResolver, read
 from corten.launch.netns import NetworkNamespaces
 from corten.launch.peers import describe
 from corten.launch.rehearsal import rehearse
@@ -78,6 +79,7 @@ class Launcher:
             "create": self._create,
             "pod": self._create_pod,
             "fill": self._fill,
+            "resolver": self._create_resolver,
             "netns": self._netns,
             "netlink": self._netlink,
             "unpin": self._unpin,
@@ -165,6 +167,12 @@ class Launcher:
         request = _read(CreatePod, args)
         self._fork(packet, request.run_dir, request.id, lambda lock: (
             pod.run(request, packet, lock, self._host)
+        ))  # fmt: skip
+
+    def _create_resolver(self, packet: Packet, args: dict[str, Any]) -> None:
+        request = _read(CreateResolver, args)
+        self._fork(packet, request.run_dir, request.id, lambda lock: (
+            resolver.run(request, packet, lock, self._host)
         ))  # fmt: skip
 
     def _fork(self, packet: Packet, run_dir: str, name: str, run: Callable[[int], None]) -> None:

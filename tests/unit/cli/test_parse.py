@@ -156,7 +156,7 @@ WRONG: list[tuple[Callable[[str], Any], str]] = [
     (parse.duration, "10 apples"),
     (parse.moment, "2026-99-99"),
     (lambda text: parse.ports((text,)), "x:80"),
-    (lambda text: parse.ports((text,)), "80-81:80"),
+    (lambda text: parse.ports((text,)), "80-81:80-82"),
     (lambda text: parse.ports((text,)), "70000"),
     (lambda text: parse.ports((text,)), "80/icmp"),
     (parse.volume, "/a:b"),
