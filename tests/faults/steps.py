@@ -367,6 +367,97 @@ def _check_without_volumes(machine: Machine, _given: Any) -> None:
         eventually(lambda: not client.volumes.list(), what="again")
 
 
+# networks ----------------------------------------------------------------------------------
+
+NETWORK = "net"
+
+
+def _network(machine: Machine, _given: Any = None) -> str:
+    with machine.client() as client:
+        return client.networks.create(NETWORK, subnet4="10.66.0.0/24").id
+
+
+def _network_gone(machine: Machine, name: str) -> None:
+    with machine.client() as client:
+        client.networks.get(name).remove()
+
+
+def _networked(machine: Machine) -> str:
+    """A container that is made for the network, and does not run."""
+    _network(machine)
+    with machine.client() as client:
+        spaces = {"network": NETWORK}
+        return client.containers.create(IMAGE, SLEEPER, name=NAME, namespaces=spaces).id
+
+
+def _neighbour(machine: Machine) -> str:
+    """A container that runs on the default bridge, beside the network."""
+    _network(machine)
+    return _running(machine)
+
+
+def _member(machine: Machine) -> str:
+    made = _networked(machine)
+    with machine.client() as client:
+        ready(client.containers.get(made).start())
+    return made
+
+
+def _connect(machine: Machine, name: str) -> None:
+    with machine.client() as client:
+        client.networks.get(NETWORK).connect(name, aliases=("alias",))
+
+
+def _disconnect(machine: Machine, name: str) -> None:
+    with machine.client() as client:
+        client.networks.get(NETWORK).disconnect(name)
+
+
+def _links(container: Container) -> list[str]:
+    """The interfaces that it has inside."""
+    shown = container.exec([BUSYBOX, "ip", "-o", "link"]).stdout.decode()
+    return sorted(line.split()[1].partition("@")[0].rstrip(":") for line in shown.splitlines())
+
+
+def _check_network(machine: Machine, _given: Any) -> None:
+    """Wholly there or wholly absent; its name and its subnet are free again."""
+    with machine.client() as client:
+        for network in client.networks.list():
+            if network.name == NETWORK:
+                network.remove()
+        _network(machine)
+        _used_network(client)
+
+
+def _used_network(client: Client) -> None:
+    made = client.containers.start(IMAGE, SLEEPER, name=NAME, namespaces={"network": NETWORK})
+    works(made)
+    assert made.attrs["endpoints"][0]["ipv4"].startswith("10.66.0.")
+    assert made.exec([BUSYBOX, "nslookup", NAME]).code == 0
+    ends(made)
+    client.networks.get(NETWORK).remove()
+
+
+def _check_member(machine: Machine, name: str) -> None:
+    """Record and kernel say the same; it can be connected and disconnected as before."""
+    with machine.client() as client:
+        found = client.containers.get(name)
+        if found.status == "created":
+            found.start()
+        works(found)
+        ends_of = found.attrs.get("endpoints", ())
+        assert _links(found) == sorted(["lo", *(end["interface"] for end in ends_of)])
+        network = client.networks.get(NETWORK)
+        if NETWORK in [end["network"] for end in ends_of]:
+            network.disconnect(name)
+        network.connect(name)
+        assert found.exec([BUSYBOX, "nslookup", NAME]).code == 0
+        network.disconnect(name)
+        assert NETWORK not in [end["network"] for end in found.reload().attrs.get("endpoints", ())]
+        ends(found)
+        _used_network(client)
+
+
 def _nothing(_machine: Machine) -> None:
     """Needs nothing."""
 
@@ -390,6 +481,11 @@ STEPS = {
     "create-with-volumes": Step(_nothing, _with_volumes, _check_with_volumes, 3),
     "remove-with-volumes": Step(_ended_with_volumes, _remove_with_volumes, _check_with_volumes, 4),
     "run-with-volumes": Step(_nothing, _run_with_volumes, _check_without_volumes, 8),
+    "create-network": Step(_nothing, _network, _check_network, 2),
+    "remove-network": Step(_network, _network_gone, _check_network, 1),
+    "start-on-network": Step(_networked, _start, _check_member, 4),
+    "connect": Step(_neighbour, _connect, _check_member, 2),
+    "disconnect": Step(_member, _disconnect, _check_member, 2),
 }
 
 

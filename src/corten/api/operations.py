@@ -62,6 +62,7 @@ SLOW: Final[dict[type, Slow]] = {
     r.ConnectNetwork: resources.connect_network,
     r.DisconnectNetwork: resources.disconnect_network,
     r.PruneNetworks: resources.prune_networks,
+    r.ExplainNetwork: resources.explain_network,
     r.PullImage: resources.pull,
     r.ImageFromHost: resources.from_host,
     r.EnsureHello: resources.ensure_hello,

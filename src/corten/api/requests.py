@@ -266,6 +266,15 @@ class DisconnectNetwork(OfContainer, frozen=True, kw_only=True):
     force: bool = False
 
 
+class ExplainNetwork(Request, frozen=True, kw_only=True):
+    """The way of a packet; ``src`` and ``dst``: a container, an address, host, outside."""
+
+    src: str
+    dst: str
+    port: int = 0
+    protocol: Literal["tcp", "udp"] = "tcp"
+
+
 class PruneNetworks(Request, frozen=True, kw_only=True):
     """Remove those of these networks that nobody is connected to; reply: the networks."""
 

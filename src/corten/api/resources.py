@@ -79,6 +79,10 @@ async def disconnect_network(engine: Engine, q: r.DisconnectNetwork, _call: Call
     await engine.disconnect_network(q.tenant, q.ref, q.network, force=q.force)
 
 
+async def explain_network(engine: Engine, q: r.ExplainNetwork, _call: Call) -> Any:
+    return await engine.explain_network(q.tenant, q.src, q.dst, port=q.port, protocol=q.protocol)
+
+
 async def prune_networks(engine: Engine, q: r.PruneNetworks, _call: Call) -> Any:
     wanted = set(q.ids)
     return await engine.prune_networks(q.tenant, lambda network: network.id in wanted)

@@ -232,6 +232,21 @@ class Networks(_Collection):
         """By name, id or a unique prefix of one. Raises NotFound."""
         return self._wrap(self._connection.call("get_network", tenant=self._tenant, ref=ref))
 
+    def explain(
+        self, src: str, dst: str, *, port: int = 0, protocol: str = "tcp"
+    ) -> dict[str, Any]:
+        """The way of a packet: ``arrives``, ``steps`` (``where``, ``what``, ``passes``), ``hint``.
+
+        Arguments:
+            src, dst: a container, an address, ``host`` or ``outside``.
+        """
+        return dict(
+            self._connection.call(
+                "explain_network", tenant=self._tenant, src=src, dst=dst, port=port,
+                protocol=protocol,
+            )
+        )  # fmt: skip
+
     def prune(self, networks: Sequence[Network]) -> Sequence[Network]:
         """Remove those of ``networks`` that nobody is connected to; which they were."""
         ids = [network.id for network in networks]

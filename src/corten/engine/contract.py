@@ -31,6 +31,7 @@ from corten.engine.types import (
     Tenant,
     Volume,
 )
+from corten.networks.explain import Way as Way
 from corten.networks.types import Network as Network
 from corten.networks.types import NetworkSpec as NetworkSpec
 from corten.networks.types import PodNetworkStatus
@@ -249,6 +250,11 @@ class Engine(Protocol):
         self, tenant: Tenant, wanted: Callable[[Network], bool]
     ) -> Sequence[Network]:
         """Remove those that nobody is connected to and that are ``wanted``."""
+
+    async def explain_network(
+        self, tenant: Tenant, src: str, dst: str, *, port: int = 0, protocol: str = "tcp"
+    ) -> Way:
+        """The way of a packet between two of: a container, its address, ``host``, ``outside``."""
 
     # the rest --------------------------------------------------------------------------
     def events(

@@ -50,6 +50,7 @@ from corten.engine.volumes.using import Using
 from corten.errors import InvalidArgument
 from corten.launch import groups
 from corten.launch.messages import ReopenLog
+from corten.networks.explain import Way
 from corten.networks.types import Network, NetworkSpec, PodNetworkStatus
 from corten.store import Database
 
@@ -407,6 +408,11 @@ class Engine:
         self, tenant: Tenant, wanted: Callable[[Network], bool]
     ) -> Sequence[Network]:
         return await self._networks.prune(tenant, wanted)
+
+    async def explain_network(
+        self, tenant: Tenant, src: str, dst: str, *, port: int = 0, protocol: str = "tcp"
+    ) -> Way:
+        return await self._networks.explain(tenant, src, dst, port=port, protocol=protocol)
 
     # the rest --------------------------------------------------------------------------
 

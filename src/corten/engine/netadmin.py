@@ -6,7 +6,9 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from ipaddress import ip_address
+from pathlib import Path
 
 import msgspec
 
@@ -33,6 +35,7 @@ from corten.errors import (
 )
 from corten.launch.messages import OpenNetlink
 from corten.networks.bridge import check_address
+from corten.networks.explain import HOST, OUTSIDE, End, Way, listeners
 from corten.networks.types import Network, NetworkSpec
 
 _FILES = 30.0
@@ -207,6 +210,48 @@ class NetworkAdmin:
             f"files of {container_id[:12]}",
         )
 
+    # explaining ------------------------------------------------------------------------
+
+    async def explain(self, tenant: Tenant, src: str, dst: str, *, port: int, protocol: str) -> Way:
+        """See ``contract.Engine.explain_network``."""
+        start = self._end(tenant, src)
+        end = self._end(tenant, dst)
+        if end.kind == "container" and port:
+            inner = _inner_port(end, port, protocol, direct=start.kind == "container")
+            found = await self._listening(tenant, dst, inner, protocol)
+            end = msgspec.structs.replace(end, listening=found)
+        return await self._parts.networks.explain(start, end, port=port, protocol=protocol)
+
+    def _end(self, tenant: Tenant, ref: str) -> End:
+        if ref in (HOST, OUTSIDE):
+            return End(kind=ref, name=ref)
+        record = self._owner(tenant, ref)
+        if record is None:
+            return End(kind=OUTSIDE, name=ref)
+        found = tuple(self._parts.networks.attachments(record.id))
+        return End(kind="container", name=record.name, attachments=found)
+
+    def _owner(self, tenant: Tenant, ref: str) -> Container | None:
+        """The container; None: an address of nobody's."""
+        with suppress(ValueError):
+            owner = self._parts.networks.owner(str(ip_address(ref)))
+            return self._parts.view.containers.get(owner)
+        return self._parts.view.container(tenant, ref)
+
+    async def _listening(
+        self, tenant: Tenant, ref: str, port: int, protocol: str
+    ) -> tuple[str, ...] | None:
+        record = self._owner(tenant, ref)
+        if record is None or not states.is_running(record):
+            return ()
+        paths = [f"/proc/{record.state.pid}/net/{protocol}{family}" for family in ("", "6")]
+        texts = await logged(
+            self._parts.files.run(_read_all, paths, deadline=_FILES), "look at sockets"
+        )
+        if texts is None:
+            return None
+        return listeners(texts, port, listening="0A" if protocol == "tcp" else "07")
+
     def _record(self, container_id: str) -> Container:
         record = self._parts.view.containers.get(container_id)
         if record is None:
@@ -226,6 +271,23 @@ class NetworkAdmin:
         endpoints = endpoints_of(networks, container_id)
         if endpoints:
             await self._parts.door.commit(lambda tx: _set_endpoints(tx, container_id, endpoints))
+
+
+def _inner_port(end: End, port: int, protocol: str, *, direct: bool) -> int:
+    """The container's own port, where a published one was named."""
+    ports = [p for a in end.attachments for p in a.ports if p.protocol == protocol]
+    if direct or any(p.container_port == port for p in ports):
+        return port
+    return next((p.container_port for p in ports if p.host_port == port), port)
+
+
+def _read_all(paths: list[str]) -> list[str]:
+    """Those of the files that are there; blocks."""
+    found = []
+    for path in paths:
+        with suppress(FileNotFoundError):
+            found.append(Path(path).read_text("ascii"))
+    return found
 
 
 def _check_connect(record: Container, network: Network, request: NetworkRequest) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
@@ -18,7 +19,9 @@ from corten.kernel.libnftables import Nftables
 from corten.networks import host, names, planning, records
 from corten.networks.addresses import AnyNetwork
 from corten.networks.bridge import BridgeDriver
+from corten.networks.explain import World
 from corten.networks.firewall import Firewall
+from corten.networks.foreign import Place
 from corten.networks.types import (
     Attached,
     Attachment,
@@ -32,6 +35,7 @@ from corten.networks.worker import Workers
 from corten.store.database import Database
 
 _log = logging.getLogger(__name__)
+_CHECK = 30.0  # seconds between looks at other people's firewalls
 _BUILT_IN = [name for name, _driver in planning.BUILT_IN]
 
 
@@ -65,6 +69,7 @@ class Catalog:
         self._fixed: dict[str, Network] = {}
         self._drivers: dict[str, BridgeDriver] = {}
         self._changing = asyncio.Lock()  # of the list of networks
+        self._checking: asyncio.Task[None] | None = None
 
     # the list ----------------------------------------------------------------------------
     def networks(self) -> Sequence[Network]:
@@ -233,6 +238,13 @@ class Catalog:
         found = [d.endpoint(container_id) for d in self._drivers.values()]
         return tuple(sorted((e for e in found if e is not None), key=_interface_number))
 
+    def owner(self, address: str) -> str:
+        for driver in self._drivers.values():
+            for endpoint in driver.endpoints():
+                if address in (endpoint.ipv4, endpoint.ipv6):
+                    return endpoint.container_id
+        return ""
+
     def attached(self) -> set[str]:
         return {e.container_id for d in self._drivers.values() for e in d.endpoints()}
 
@@ -281,6 +293,34 @@ class Catalog:
         known = set(self._drivers)
         await self._workers.make("sweep names", self._tables.sweep, known)
 
+        self._checking = asyncio.get_running_loop().create_task(self._check_again())
+
+    async def _check_again(self) -> None:
+        """Others change firewalls while we run (a reload of ufw takes away what was added)."""
+        while True:
+            await asyncio.sleep(_CHECK)
+            try:
+                await self.check()
+            except CortenError as error:
+                _log.warning("the firewall could not be checked: %s", error)
+
+    async def check(self) -> list[Place]:
+        """See :meth:`Firewall.check`."""
+        return await self._workers.make("check firewall", self._firewall.check)
+
+    async def world(self) -> World:
+        """What decides about packets, for an explanation."""
+        found: list[tuple[str, bool]] = []
+        with contextlib.suppress(CortenError):
+            accepted = await self.check()
+            every = await self._workers.make("look at firewalls", self._firewall.foreign.look)
+            found = [(place.describe(), place in accepted) for place in every]
+        return World(
+            table=self._prefix,
+            networks={network.id: network for network in self.networks()},
+            foreign=tuple(found),
+        )
+
     def _first_records(self, connection: records.Connection) -> list[records.StoredNetwork]:
         for name, driver in planning.BUILT_IN:
             network = Network(
@@ -296,6 +336,9 @@ class Catalog:
 
     async def close(self) -> None:
         """See ``NetworkService.close``."""
+        if self._checking is not None:
+            self._checking.cancel()
+            await asyncio.gather(self._checking, return_exceptions=True)
         for driver in self._drivers.values():
             await driver.close()
 

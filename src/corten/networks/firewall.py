@@ -7,10 +7,14 @@ Existing connections keep their translation in conntrack meanwhile.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from corten.errors import CortenError
+from corten.networks.foreign import Foreign, Place
+
+_log = logging.getLogger(__name__)
 
 # A table of our own can't overrule a drop in somebody else's chain; but an accept here is
 # no promise either: other tables at the same hook still see the packet.
@@ -69,7 +73,7 @@ table inet {table} {{
 class Nft(Protocol):
     """What is needed of libnftables: one transaction of commands, its output as text."""
 
-    def run(self, commands: str) -> str: ...
+    def run(self, commands: str, *, json: bool = False, handles: bool = False) -> str: ...
 
 
 class Forward(NamedTuple):
@@ -180,11 +184,38 @@ class Firewall:
         self._loaded = False
         self._bridges: dict[str, BridgeRules] = {}
         self._forwards: dict[tuple[str, str], Forward] = {}
+        self._foreign: Foreign | None = None
 
-    def _run(self, commands: str) -> None:
+    def _library(self) -> Nft:
         if self._nft is None:
             self._nft = self._open()
-        self._nft.run(commands)
+        return self._nft
+
+    def _run(self, commands: str) -> None:
+        self._library().run(commands)
+
+    @property
+    def foreign(self) -> Foreign:
+        """What was added to other people's firewalls."""
+        if self._foreign is None:
+            self._foreign = Foreign(self._library(), self._table)
+        return self._foreign
+
+    def check(self) -> list[Place]:
+        """See that everything is as it should be: somebody may have flushed our table, or
+        loaded rules of their own that drop what is ours.
+
+        Returns:
+            chains of others that drop, in which ours is accepted now.
+        """
+        if not self._loaded:
+            return []
+        try:
+            self._run(f"list chain inet {self._table} forward")
+        except CortenError:
+            _log.warning("the table inet %s was removed by somebody; made anew", self._table)
+            self._reload()
+        return self.foreign.settle(self._bridges)
 
     def load(self, bridges: Iterable[BridgeRules], forwards: Iterable[Forward]) -> None:
         """Replace the table by one with these bridges and ports, atomically.
@@ -214,6 +245,10 @@ class Firewall:
             self._reload()
         else:  # also if it is in the table: somebody may have flushed that
             self._change("add", bridge.elements())
+        try:
+            self.foreign.settle(self._bridges)
+        except (CortenError, OSError) as error:
+            _log.warning("other firewalls could not be looked at: %s", error)
 
     def drop_bridge(self, interface: str) -> None:
         """The opposite; with the last bridge the table goes. Idempotent."""
@@ -248,6 +283,11 @@ class Firewall:
             self._reload()
 
     def remove(self) -> None:
-        """Remove the table."""
+        """Remove the table, and what was added to other people's."""
+        names = tuple(self._bridges)
         self._bridges, self._forwards, self._loaded = {}, {}, False
+        try:
+            self.foreign.remove(names)
+        except (CortenError, OSError) as error:
+            _log.warning("what was added to other firewalls stays: %s", error)
         self._run(removal(self._table))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from corten.errors import InvalidArgument, NotFound
 from corten.networks import host, records
 from corten.networks.catalog import Catalog
+from corten.networks.explain import End, Way, explain
 from corten.networks.pods import PodNetworks
 from corten.networks.types import (
     Attached,
@@ -184,6 +185,14 @@ class NetworkService:
     async def rename(self, container_id: str, network_id: str, names: tuple[str, ...]) -> None:
         """Give a connected container other names on a network."""
         await self._catalog.rename(container_id, network_id, names)
+
+    async def explain(self, src: End, dst: End, *, port: int, protocol: str) -> Way:
+        """The way of a packet, and where it would be dropped."""
+        return explain(src, dst, port=port, protocol=protocol, world=await self._catalog.world())
+
+    def owner(self, address: str) -> str:
+        """The id of the container that has an address; empty: none."""
+        return self._catalog.owner(address)
 
     def attachments(self, container_id: str) -> Sequence[Attachment]:
         """The container's attachments, in the order of their interfaces; from memory."""

@@ -175,8 +175,55 @@ def prune(session: Session, force: bool, conditions: tuple[str, ...]) -> None:
         print("".join(network.name + "\n" for network in removed))
 
 
+@click.command(
+    "explain", cls=Command,
+    examples=(
+        "corten network explain web db:5432",
+        "corten network explain outside web:80",
+        "corten network explain web 1.1.1.1:53/udp",
+    ),
+)  # fmt: skip
+@click.argument("source", metavar="SRC")
+@click.argument("target", metavar="DST[:PORT[/PROTOCOL]]")
+@pass_session
+def explain(session: Session, source: str, target: str) -> None:
+    """The way of a packet, and where it would be dropped.
+
+    SRC and DST are a container, an address, host or outside.
+    """
+    place, protocol = target, "tcp"
+    if "/" in place:
+        place, _, protocol = place.partition("/")
+    if protocol not in ("tcp", "udp"):
+        raise InvalidArgument(f"invalid protocol {protocol!r}", hint="tcp or udp")
+    name, port = _split_port(place)
+    way = session.client.networks.explain(source, name, port=port, protocol=protocol)
+    for number, step in enumerate(way.get("steps", ()), 1):
+        mark = "ok  " if step.get("passes", True) else "DROP"
+        print(f"{number:2}. {mark}  {step['where']}: {step['what']}")
+    print("it arrives" if way["arrives"] else "it does not arrive")
+    if way.get("hint"):
+        print(f"Hint: {way['hint']}")
+    if not way["arrives"]:
+        raise click.exceptions.Exit(1)
+
+
+def _split_port(text: str) -> tuple[str, int]:
+    """``web:80``, ``[fd00::2]:80``, ``fd00::2``."""
+    if text.startswith("["):
+        name, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":")
+    elif text.count(":") == 1:
+        name, _, port = text.partition(":")
+    else:
+        name, port = text, ""
+    if port and not (port.isdecimal() and 0 < int(port) < 65536):
+        raise InvalidArgument(f"invalid port {port!r}", hint="SRC DST:80")
+    return name, int(port or 0)
+
+
 group = Group(
     "network",
-    commands=[create, ls, inspect, connect, disconnect, rm, prune],
+    commands=[create, ls, inspect, connect, disconnect, explain, rm, prune],
     help="Manage networks.",
 )
