@@ -34,6 +34,8 @@ def request(network: str, endpoint: Endpoint | None) -> NetworkRequest:
         return NetworkRequest(network=network)
     if endpoint.links:
         raise Unimplemented("NetworkingConfig: Links is not implemented by corten yet")
+    if endpoint.driver_opts:
+        raise Unimplemented("NetworkingConfig: DriverOpts is not implemented by corten yet")
     ipam = endpoint.ipam_config
     if ipam is not None and ipam.link_local_ips:
         raise Unimplemented("NetworkingConfig: LinkLocalIPs is not implemented by corten yet")
@@ -44,7 +46,6 @@ def request(network: str, endpoint: Endpoint | None) -> NetworkRequest:
         ipv6=(ipam and ipam.ipv6_address) or "",
         mac_address=endpoint.mac_address or "",
         priority=endpoint.gw_priority or 0,
-        driver_options=endpoint.driver_opts or {},
     )
 
 
@@ -73,7 +74,7 @@ def settings(
         "Links": None,
         "Aliases": _aliases(record, wanted, container_id),
         "MacAddress": record.mac_address,
-        "DriverOpts": (wanted.driver_options or None) if wanted else None,
+        "DriverOpts": None,
         "GwPriority": wanted.priority if wanted else 0,
         "NetworkID": record.network_id,
         "EndpointID": record.endpoint_id,

@@ -41,7 +41,6 @@ class NetworkRequest(Record, frozen=True, kw_only=True):
     ipv6: str = ""
     mac_address: str = ""
     priority: int = 0  # the highest has the default route; among equals the first name
-    driver_options: dict[str, str] = {}
 
 
 class MountRequest(Record, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from corten.engine.types import (
     HealthConfig,
     LogConfig,
     Namespaces,
+    NetworkRequest,
     PortBinding,
     RestartPolicy,
     Ulimit,
@@ -245,7 +246,6 @@ def test_namespaces() -> None:
         ({"HostConfig": {"LogConfig": {"Config": {"labels": "a"}}}}, "labels"),
         ({"HostConfig": {"IpcMode": "none"}}, "IpcMode none"),
         ({"HostConfig": {"SecurityOpt": ["writable-cgroups=true"]}}, "writable-cgroups"),
-        ({"NetworkingConfig": {"EndpointsConfig": {"other": {}}}}, "other"),
         ({"NetworkingConfig": {"EndpointsConfig": {"bridge": {"Links": ["a"]}}}}, "Links"),
         ({"NetworkingConfig": {"EndpointsConfig": {"bridge": {"DriverOpts": {"a": "b"}}}}}, "Opts"),
     ],
@@ -267,12 +267,13 @@ def test_networks_of_the_command_line() -> None:
     endpoint = {"IPAMConfig": None, "Links": None, "Aliases": None, "MacAddress": "02:42:0:0:0:1"}
     config = made(NetworkingConfig={"EndpointsConfig": {"default": endpoint}})
     assert config.mac_address == "02:42:0:0:0:1"
-    with pytest.raises(InvalidArgument, match="user defined networks only"):
-        made(
-            NetworkingConfig={
-                "EndpointsConfig": {"bridge": {"IPAMConfig": {"IPv4Address": "10.0.0.9"}}}
-            }
-        )
+    ipam = {"IPv4Address": "10.0.0.9", "IPv6Address": "fd00::9"}
+    app = {"IPAMConfig": ipam, "Aliases": ["a", "b", "a"]}
+    config = made(NetworkingConfig={"EndpointsConfig": {"app": app, "other": None}})
+    assert config.networks == (
+        NetworkRequest(network="app", aliases=("a", "b"), ipv4="10.0.0.9", ipv6="fd00::9"),
+        NetworkRequest(network="other"),
+    )
 
 
 @pytest.mark.parametrize("body", [{"Env": ["=x"]}, {"WorkingDir": "w"}, {"Image": ""}])
