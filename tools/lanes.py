@@ -48,7 +48,10 @@ def steps(lane: str) -> list[tuple[str, list[str], dict[str, str]]]:
     if lane == "peers":
         # The black-box suite proves itself on the runtime that everybody knows.
         runc = {"OCI_RUNTIME": "/usr/sbin/runc"}
-        return [("runtime-runc", pytest("peers-runtime-runc", "tests/runtime"), runc)]
+        return [
+            ("over corten-oci", pytest("peers-over", "tests/peers"), {}),
+            ("runtime-runc", pytest("peers-runtime-runc", "tests/runtime"), runc),
+        ]
     return [("vm", pytest("vm", "tests/vm"), {})]
 
 

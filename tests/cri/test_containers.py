@@ -136,6 +136,32 @@ def test_the_process_gets_what_was_asked_for(cri: Cri, pod: Pod, tmp_path: Path)
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
 
 
+@pytest.mark.parametrize(("policy", "more"), [(pb.Merge, [50]), (pb.Strict, [])])
+def test_groups_of_the_image_are_taken_as_the_policy_says(
+    cri: Cri, pod: Pod, policy: Any, more: list[int], tmp_path: Path
+) -> None:
+    (tmp_path / "group").write_text("staff:x:50:ann\n")
+    (tmp_path / "passwd").write_text("ann:x:1000:100::/:\n")
+    security = pb.LinuxContainerSecurityContext(
+        run_as_user=pb.Int64Value(value=1000),
+        run_as_group=pb.Int64Value(value=2000),
+        supplemental_groups=[3000],
+        supplemental_groups_policy=policy,
+    )
+    one = pod.sleeper(
+        mounts=[
+            pb.Mount(container_path=f"/etc/{name}", host_path=str(tmp_path / name))
+            for name in ("group", "passwd")
+        ],
+        linux=pb.LinuxContainerConfig(security_context=security),
+    )
+    tmp_path.chmod(0o755)
+    groups = sorted([2000, 3000, *more])
+    assert sorted(map(int, cri.output(one, "id", "-G").split())) == groups
+    user = cri.status(one).user.linux
+    assert (user.uid, user.gid, sorted(user.supplemental_groups)) == (1000, 2000, groups)
+
+
 def test_limits_are_set_and_shown(cri: Cri, pod: Pod) -> None:
     resources = pb.LinuxContainerResources(
         memory_limit_in_bytes=32 << 20, cpu_quota=50_000, cpu_period=100_000, oom_score_adj=500

@@ -50,7 +50,7 @@ def test_as_recorded(daemon: Daemon, names: dict[str, str], case: Case, cli: str
 def test_recording_is_still_true() -> None:
     """Debian's dockerd, live, does what was recorded."""
     with dockerd.running() as host:
-        player = Player(host, dockerd.CLI, {"box": "boximage", "entry": "entryimage"})
+        player = Player(host, dockerd.CLI, dockerd.NAMES)
         for case in CASES:
             assert player.play(case) == RECORDED[case.name], case.name
 

@@ -66,6 +66,23 @@ def test_a_container_can_be_started_again(client: Client) -> None:
         assert [line.data for line in one.logs()] == [b"run\n", b"run\n", b"run\n"]
 
 
+def test_a_restart_keeps_what_is_removed_with_its_end(client: Client) -> None:
+    one = shell(client, "trap 'exit 5' TERM; while :; do sleep 0.05; done", auto_remove=True)
+    before = one.attrs["state"]["pid"]
+    assert one.restart(timeout=30).status == "running"
+    assert one.reload().attrs["state"]["pid"] not in (0, before)
+    one.stop(timeout=30)
+    eventually(lambda: one.id not in [c.id for c in client.containers.list()])
+
+
+def test_a_restart_starts_what_does_not_run(client: Client) -> None:
+    with removed(shell(client, "echo run; sleep 0.1")) as one:
+        one.wait()
+        one.restart()
+        one.wait()
+        assert [line.data for line in one.logs()] == [b"run\n", b"run\n"]
+
+
 def test_what_the_states_forbid(client: Client) -> None:
     with removed(shell(client, "sleep 60")) as one:
         with pytest.raises(NotModified):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import sqlite3
 import subprocess
+import threading
 import time
 from pathlib import Path
 
 from corten.client import Client
-from corten.errors import NotFound
+from corten.errors import CortenError, NotFound
 from tests.e2e.engine_support import IMAGE, NO_NETWORK, connect, make_image, shell
 from tests.harness import Daemon
 from tests.support import eventually
@@ -44,6 +46,32 @@ def test_containers_do_not_notice(own_daemon: Daemon) -> None:
     lines = [int(line.data.split()[1]) for line in one.logs()]
     assert lines == list(range(1, len(lines) + 1))
     one.remove()
+    client.close()
+
+
+def test_a_restart_that_a_crash_interrupts_is_finished(own_daemon: Daemon) -> None:
+    daemon = own_daemon.start()
+    make_image(daemon)
+    client = connect(daemon)
+    script = "trap 'echo told' TERM; while :; do sleep 0.05; done"
+    one = shell(client, script, name="one", auto_remove=True)
+    pid = one.attrs["state"]["pid"]
+
+    def restart() -> None:
+        with contextlib.suppress(CortenError), Client(f"{daemon.state}/corten.sock") as other:
+            other.containers.get("one").restart(timeout=2)
+
+    asking = threading.Thread(target=restart)
+    asking.start()
+    eventually(lambda: any(line.data == b"told\n" for line in one.logs()))
+    daemon.kill()
+    asking.join()
+    client.close()
+    daemon.start()
+    client = connect(daemon)
+    eventually(lambda: client.containers.get("one").attrs["state"].get("pid", pid) != pid)
+    assert client.containers.get("one").status == "running"
+    client.containers.get("one").remove(force=True)
     client.close()
 
 

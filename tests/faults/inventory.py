@@ -87,6 +87,8 @@ def _disk(root: Path) -> set[str]:
         "blobs/sha256",
         "snapshots/overlay",
         "snapshots/overlay/trash",
+        "volumes/docker",
+        "volumes/k8s",
     ]
     for directory in places:
         with contextlib.suppress(FileNotFoundError):

@@ -269,6 +269,195 @@ def _check_image(machine: Machine, _given: Any) -> None:
         client.images.remove("other")
 
 
+# volumes -----------------------------------------------------------------------------------
+
+_MOUNTS = [{"type": "volume", "source": "data", "target": "/bin", "mode": "z"}]
+
+
+def _volume(machine: Machine, _given: Any = None) -> None:
+    with machine.client() as client:
+        client.volumes.create("data", labels={"a": "b"})
+
+
+def _volume_with_file(machine: Machine) -> None:
+    _volume(machine)
+    with machine.client() as client:
+        Path(client.volumes.get("data").path, "file").write_text("kept")
+
+
+def _remove_volume(machine: Machine, _given: Any) -> None:
+    with machine.client() as client:
+        client.volumes.remove("data")
+
+
+def _check_volume(machine: Machine, _given: Any) -> None:
+    """Wholly there or wholly absent, and can be had again."""
+    with machine.client() as client:
+        found = [one.name for one in client.volumes.list()]
+        assert found in ([], ["data"])
+        if found:
+            path = Path(client.volumes.get("data").path)
+            assert path.is_dir()
+            assert not list(path.iterdir()) or (path / "file").read_text() == "kept"
+            client.volumes.remove("data")
+        _volume_is_used(client)
+
+
+def _volume_is_used(client: Client) -> None:
+    """A new one gets what the image has, and what a container writes stays."""
+    mounts = [{**_MOUNTS[0], "target": "/data"}]
+    for program in ("echo kept > /data/file", "grep kept /data/file"):
+        done = client.containers.run(IMAGE, [BUSYBOX, "sh", "-c", program], mounts=mounts)
+        assert done.code == 0, done
+    client.volumes.remove("data")
+
+
+def _with_volumes(machine: Machine, _given: Any = None) -> str:
+    with machine.client() as client:
+        return client.containers.create(
+            IMAGE, [BUSYBOX, "sh", "-c", "echo x > /anon/file"], name=NAME, mounts=_MOUNTS,
+            volumes=["/anon"],
+        ).id  # fmt: skip
+
+
+def _ended_with_volumes(machine: Machine) -> str:
+    made = _with_volumes(machine)
+    with machine.client() as client:
+        assert client.containers.get(made).start().wait() == 0
+    return made
+
+
+def _remove_with_volumes(machine: Machine, name: str) -> None:
+    with machine.client() as client:
+        client.containers.get(name).remove(volumes=True)
+
+
+def _run_with_volumes(machine: Machine, _given: Any) -> None:
+    with machine.client() as client:
+        client.containers.run(IMAGE, [BUSYBOX, "true"], name=NAME, volumes=["/bin"])
+
+
+def _check_with_volumes(machine: Machine, _given: Any) -> None:
+    """The container with its volumes, or neither; a named one may outlive it."""
+    with machine.client() as client:
+        found = machine.container(client, NAME)
+        if found is not None:
+            assert len(client.volumes.list()) == 2
+            assert found.start().wait() == 0  # its program lies on the volume
+            found.remove(volumes=True)
+        assert [one.name for one in client.volumes.list()] in ([], ["data"])
+        if client.volumes.list():
+            assert Path(client.volumes.get("data").path, "busybox").exists()
+            client.volumes.remove("data")
+        _ended_with_volumes(machine)
+        client.containers.get(NAME).remove(volumes=True)
+        assert Path(client.volumes.get("data").path, "busybox").exists()
+        client.volumes.remove("data")
+
+
+def _check_without_volumes(machine: Machine, _given: Any) -> None:
+    """What is removed with its end takes its anonymous volume with it."""
+    with machine.client() as client:
+        made = machine.container(client, NAME)
+        if made is not None and made.status == "created":  # it was never started
+            made.remove()
+        eventually(lambda: machine.container(client, NAME) is None, what="it removes itself")
+        eventually(lambda: not client.volumes.list(), what="and its volume")
+        _run_with_volumes(machine, None)
+        eventually(lambda: not client.volumes.list(), what="again")
+
+
+# networks ----------------------------------------------------------------------------------
+
+NETWORK = "net"
+
+
+def _network(machine: Machine, _given: Any = None) -> str:
+    with machine.client() as client:
+        return client.networks.create(NETWORK, subnet4="10.66.0.0/24").id
+
+
+def _network_gone(machine: Machine, name: str) -> None:
+    with machine.client() as client:
+        client.networks.get(name).remove()
+
+
+def _networked(machine: Machine) -> str:
+    """A container that is made for the network, and does not run."""
+    _network(machine)
+    with machine.client() as client:
+        spaces = {"network": NETWORK}
+        return client.containers.create(IMAGE, SLEEPER, name=NAME, namespaces=spaces).id
+
+
+def _neighbour(machine: Machine) -> str:
+    """A container that runs on the default bridge, beside the network."""
+    _network(machine)
+    return _running(machine)
+
+
+def _member(machine: Machine) -> str:
+    made = _networked(machine)
+    with machine.client() as client:
+        ready(client.containers.get(made).start())
+    return made
+
+
+def _connect(machine: Machine, name: str) -> None:
+    with machine.client() as client:
+        client.networks.get(NETWORK).connect(name, aliases=("alias",))
+
+
+def _disconnect(machine: Machine, name: str) -> None:
+    with machine.client() as client:
+        client.networks.get(NETWORK).disconnect(name)
+
+
+def _links(container: Container) -> list[str]:
+    """The interfaces that it has inside."""
+    shown = container.exec([BUSYBOX, "ip", "-o", "link"]).stdout.decode()
+    return sorted(line.split()[1].partition("@")[0].rstrip(":") for line in shown.splitlines())
+
+
+def _check_network(machine: Machine, _given: Any) -> None:
+    """Wholly there or wholly absent; its name and its subnet are free again."""
+    with machine.client() as client:
+        for network in client.networks.list():
+            if network.name == NETWORK:
+                network.remove()
+        _network(machine)
+        _used_network(client)
+
+
+def _used_network(client: Client) -> None:
+    made = client.containers.start(IMAGE, SLEEPER, name=NAME, namespaces={"network": NETWORK})
+    works(made)
+    assert made.attrs["endpoints"][0]["ipv4"].startswith("10.66.0.")
+    assert made.exec([BUSYBOX, "nslookup", NAME]).code == 0
+    ends(made)
+    client.networks.get(NETWORK).remove()
+
+
+def _check_member(machine: Machine, name: str) -> None:
+    """Record and kernel say the same; it can be connected and disconnected as before."""
+    with machine.client() as client:
+        found = client.containers.get(name)
+        if found.status == "created":
+            found.start()
+        works(found)
+        ends_of = found.attrs.get("endpoints", ())
+        assert _links(found) == sorted(["lo", *(end["interface"] for end in ends_of)])
+        network = client.networks.get(NETWORK)
+        if NETWORK in [end["network"] for end in ends_of]:
+            network.disconnect(name)
+        network.connect(name)
+        assert found.exec([BUSYBOX, "nslookup", NAME]).code == 0
+        network.disconnect(name)
+        assert NETWORK not in [end["network"] for end in found.reload().attrs.get("endpoints", ())]
+        ends(found)
+        _used_network(client)
+
+
 def _nothing(_machine: Machine) -> None:
     """Needs nothing."""
 
@@ -287,6 +476,16 @@ STEPS = {
     "stop-pod": Step(_pod_in_use, _stop_pod, _check_pod_gone, 6),
     "remove-pod": Step(_pod_in_use, _remove_pod, _check_pod_gone, 9),
     "image": Step(_nothing, _image, _check_image, 8),
+    "volume": Step(_nothing, _volume, _check_volume, 2),
+    "remove-volume": Step(_volume_with_file, _remove_volume, _check_volume, 2),
+    "create-with-volumes": Step(_nothing, _with_volumes, _check_with_volumes, 3),
+    "remove-with-volumes": Step(_ended_with_volumes, _remove_with_volumes, _check_with_volumes, 4),
+    "run-with-volumes": Step(_nothing, _run_with_volumes, _check_without_volumes, 8),
+    "create-network": Step(_nothing, _network, _check_network, 2),
+    "remove-network": Step(_network, _network_gone, _check_network, 1),
+    "start-on-network": Step(_networked, _start, _check_member, 4),
+    "connect": Step(_neighbour, _connect, _check_member, 2),
+    "disconnect": Step(_member, _disconnect, _check_member, 2),
 }
 
 

@@ -60,7 +60,7 @@ def test_events_prints_statistics_once(box: Bundle) -> None:
     assert data["cpu"]["usage"]["total"] > 0
 
 
-def test_events_ends_with_the_container(box: Bundle) -> None:
+def test_events_ends_with_the_container(box: Bundle, ours: None) -> None:
     box.running()
     command = [*box.runtime.argv, "--root", str(box.runtime.root), "events"]
     with subprocess.Popen(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -172,3 +173,25 @@ def test_mode_of_the_hosts_null_device_is_safe(box: Bundle) -> None:
     box.linux["maskedPaths"] = ["/proc/timer_list"]
     box.output("chmod 000 /proc/timer_list /dev/null 2>/dev/null; true")
     assert stat.S_IMODE(Path("/dev/null").stat().st_mode) == 0o666
+
+
+def test_nodes_in_a_user_namespace_are_the_containers_own(box: Bundle, ours: None) -> None:
+    box.namespace("user")
+    maps = [{"containerID": 0, "hostID": 200_000, "size": 1000}]
+    box.linux["uidMappings"] = box.linux["gidMappings"] = maps
+    os.chown(box.rootfs, 200_000, 200_000)
+    box.linux["devices"] = [
+        {"path": "/dev/mine", "type": "c", "major": 1, "minor": 5, "uid": 7, "gid": 8,
+         "fileMode": 0o640},
+    ]  # fmt: skip
+    box.linux["resources"] = {"devices": [{"allow": True, "access": "rwm"}]}
+    script = "stat -c '%n %u:%g %a %t:%T' /dev/mine /dev/null; head -c 2 /dev/mine | od -An -tx1"
+    assert box.output(script).splitlines() == [
+        "/dev/mine 7:8 640 1:5",
+        "/dev/null 0:0 666 1:3",
+        " 00 00",
+    ]
+    options = [line.split()[5] for line in box.output("cat /proc/self/mountinfo").splitlines()
+               if line.split()[4] in ("/dev/null", "/dev/mine")]  # fmt: skip
+    assert len(options) == 2
+    assert all({"nosuid", "noexec"} <= set(words.split(",")) for words in options)

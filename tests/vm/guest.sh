@@ -26,10 +26,45 @@ pid_of() { corten inspect --format '{{.State.Pid}}' "$1"; }
 
 install_corten() {
     mkdir -p /tmp/source && cp -a /mnt/source/. /tmp/source && cd /tmp/source &&
-        { time timeout 240 make install DEPS=/mnt/deps; }
+        { time timeout 600 make install DEPS=/mnt/deps; }
 }
-unit_starts() { systemctl start corten.service && systemctl is-active corten.service; }
+unit_starts() {
+    systemctl start corten.service && systemctl is-active corten.service &&
+        [ "$(pgrep -xo cortend)" = "$(systemctl show -p MainPID --value corten.service)" ]
+}
 hello() { has "$(corten run --rm hello)" "Hello"; }
+monitors_scopes() { systemctl list-units --plain --no-legend 'corten-monitors-*.scope' | cut -d ' ' -f 1; }
+# What a shutdown does to the monitors: SIGTERM, and 90 s later SIGKILL.
+stopped_with_its_scope() {
+    local began=$SECONDS
+    corten run -d --name graceful hello sh -c 'trap "exit 7" TERM; while :; do sleep 0.1; done' &&
+        systemctl stop $(monitors_scopes) && [ $((SECONDS - began)) -lt 40 ] &&
+        eventually 30 exited_with graceful 7 && corten rm graceful
+}
+exited_with() { [ "$(corten inspect --format '{{.State.ExitCode}}' "$1")" = "$2" ]; }
+restart_after_an_upgrade() {
+    local before main
+    before=$(pid_of limited) main=$(systemctl show -p MainPID --value corten.service)
+    cortend --restart && [ "$main" != "$(systemctl show -p MainPID --value corten.service)" ] &&
+        systemctl is-active corten.service && [ "$before" = "$(pid_of limited)" ]
+}
+scope_of_a_container() {
+    local pid
+    pid=$(pid_of limited)
+    has "$(corten info)" systemd &&
+        has "$(cgroup_of "$pid")" "/corten.slice/corten-$(corten inspect --format '{{.Id}}' limited).scope" &&
+        systemctl is-active "corten-$(corten inspect --format '{{.Id}}' limited).scope" &&
+        [ "$(systemctl show -p MemoryMax --value "$(basename "$(cgroup_of "$pid")")")" = 67108864 ] &&
+        systemctl daemon-reload && limits_are_visible
+}
+pod_in_its_slice() {
+    local out
+    out=$(timeout 300 /usr/bin/python3 -I /mnt/pod.py) || { echo "$out"; return 1; }
+    local slice=/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod4711.slice
+    has "$out" "driver SYSTEMD" && has "$out" "container $slice/corten-" &&
+        has "$out" "monitor $slice/corten-monitors-" &&
+        [ -z "$(find /sys/fs/cgroup$slice -name '*.scope')" ]
+}
 limited() { corten run -d --name limited -m 64m --cpus 0.5 --pids-limit 50 hello sleep 1000; }
 limits_are_visible() {
     local group="/sys/fs/cgroup$(cgroup_of "$(pid_of limited)")"
@@ -65,7 +100,7 @@ starts_again() { corten start limited && corten exec limited true; }
 stops() { corten stop -t 2 limited && corten rm limited; }
 nothing_left() {
     local found
-    found=$(find /sys/fs/cgroup/corten -mindepth 1 -type d; grep corten /proc/mounts)
+    found=$(find /sys/fs/cgroup -name 'corten-*.scope' -not -name 'corten-monitors-*'; grep corten /proc/mounts)
     [ -z "$found" ] || { echo "$found"; return 1; }
 }
 
@@ -75,14 +110,18 @@ if [ ! -e /var/phase2 ]; then
     check unit-starts unit_starts
     check enable systemctl enable corten.service
     check hello hello
+    check stopped-with-its-scope stopped_with_its_scope
     check limited limited
     check limits-in-v2-files limits_are_visible
     check limits-seen-inside seen_inside
     check monitors-outside-unit monitors_are_outside_the_unit
+    check scope-of-a-container scope_of_a_container
+    check pod-in-its-slice pod_in_its_slice
     check exec exec_after
     check kill-9-of-the-daemon survives_kill
     check exec-after-kill exec_after
     check restart-of-the-unit survives_restart
+    check restart-after-an-upgrade restart_after_an_upgrade
     touch /var/phase2
     sync
     systemctl reboot --force --force # at once, as a power failure would

@@ -18,14 +18,18 @@ CHECKS = (
     "unit-starts",
     "enable",
     "hello",
+    "stopped-with-its-scope",
     "limited",
     "limits-in-v2-files",
     "limits-seen-inside",
     "monitors-outside-unit",
+    "scope-of-a-container",
+    "pod-in-its-slice",
     "exec",
     "kill-9-of-the-daemon",
     "exec-after-kill",
     "restart-of-the-unit",
+    "restart-after-an-upgrade",
     "exited-after-reboot",
     "starts-again",
     "stops",
@@ -43,7 +47,8 @@ def second_disk(directory: Path) -> Path:
     for name in ("Makefile", "pyproject.toml", "README.md"):
         shutil.copyfile(REPOSITORY / name, source / name)
     (tree / "deps").symlink_to(guest.deps_dir())
-    shutil.copyfile(Path(__file__).with_name("guest.sh"), tree / "guest.sh")
+    for name in ("guest.sh", "pod.py"):
+        shutil.copyfile(Path(__file__).with_name(name), tree / name)
     (tree / "deps").unlink()
     shutil.copytree(guest.deps_dir(), tree / "deps")
     disk = directory / "second.ext4"

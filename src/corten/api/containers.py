@@ -67,6 +67,10 @@ async def stop(engine: Engine, q: r.StopContainer, _call: Call) -> Container:
     return await engine.stop_container(q.tenant, q.ref, timeout=q.timeout, signal=q.signal)
 
 
+async def restart(engine: Engine, q: r.RestartContainer, _call: Call) -> Container:
+    return await engine.restart_container(q.tenant, q.ref, timeout=q.timeout, signal=q.signal)
+
+
 async def kill(engine: Engine, q: r.KillContainer, _call: Call) -> None:
     await engine.kill_container(q.tenant, q.ref, signal=q.signal)
 

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from corten.api import containers, resources
+from corten.api import containers, resources, volumes
 from corten.api import requests as r
 from corten.errors import InvalidArgument, Unimplemented
 
@@ -25,8 +25,12 @@ QUICK: Final[dict[type, Quick]] = {
     r.ListExecs: containers.list_execs,
     r.GetPod: resources.get_pod,
     r.ListPods: resources.list_pods,
+    r.GetNetwork: resources.get_network,
+    r.ListNetworks: resources.list_networks,
     r.GetImage: resources.get_image,
     r.ListImages: resources.list_images,
+    r.GetVolume: volumes.get,
+    r.ListVolumes: volumes.list_all,
 }
 SLOW: Final[dict[type, Slow]] = {
     r.CreateContainer: containers.create,
@@ -34,6 +38,7 @@ SLOW: Final[dict[type, Slow]] = {
     r.Start: containers.start_attached,
     r.StartContainer: containers.start,
     r.StopContainer: containers.stop,
+    r.RestartContainer: containers.restart,
     r.KillContainer: containers.kill,
     r.WaitContainer: containers.wait,
     r.RemoveContainer: containers.remove,
@@ -52,10 +57,19 @@ SLOW: Final[dict[type, Slow]] = {
     r.RunPod: resources.run_pod,
     r.StopPod: resources.stop_pod,
     r.RemovePod: resources.remove_pod,
+    r.CreateNetwork: resources.create_network,
+    r.RemoveNetwork: resources.remove_network,
+    r.ConnectNetwork: resources.connect_network,
+    r.DisconnectNetwork: resources.disconnect_network,
+    r.PruneNetworks: resources.prune_networks,
+    r.ExplainNetwork: resources.explain_network,
     r.PullImage: resources.pull,
     r.ImageFromHost: resources.from_host,
     r.EnsureHello: resources.ensure_hello,
     r.RemoveImage: resources.remove_image,
+    r.CreateVolume: volumes.create,
+    r.RemoveVolume: volumes.remove,
+    r.PruneVolumes: volumes.prune,
     r.Events: resources.events,
 }
 

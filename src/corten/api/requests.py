@@ -10,7 +10,15 @@ from typing import Any, Literal
 
 import msgspec
 
-from corten.engine.types import Auth, ContainerConfig, ExecConfig, PodConfig, Tenant
+from corten.engine.contract import NetworkSpec
+from corten.engine.types import (
+    Auth,
+    ContainerConfig,
+    ExecConfig,
+    NetworkRequest,
+    PodConfig,
+    Tenant,
+)
 
 WaitCondition = Literal["not-running", "next-exit", "removed"]
 
@@ -85,6 +93,11 @@ class StartContainer(OfContainer, frozen=True, kw_only=True):
 
 
 class StopContainer(OfContainer, frozen=True, kw_only=True):
+    timeout: float | None = None
+    signal: str = ""
+
+
+class RestartContainer(OfContainer, frozen=True, kw_only=True):
     timeout: float | None = None
     signal: str = ""
 
@@ -219,6 +232,55 @@ class ListPods(Request, frozen=True, kw_only=True):
     pass
 
 
+# networks -------------------------------------------------------------------------------
+
+
+class CreateNetwork(Request, frozen=True, kw_only=True):
+    spec: NetworkSpec
+
+
+class OfNetwork(Request, frozen=True, kw_only=True):
+    ref: str
+
+
+class GetNetwork(OfNetwork, frozen=True, kw_only=True):
+    pass
+
+
+class ListNetworks(Request, frozen=True, kw_only=True):
+    pass
+
+
+class RemoveNetwork(OfNetwork, frozen=True, kw_only=True):
+    pass
+
+
+class ConnectNetwork(OfContainer, frozen=True, kw_only=True):
+    """``ref`` is the container, the request names the network."""
+
+    request: NetworkRequest
+
+
+class DisconnectNetwork(OfContainer, frozen=True, kw_only=True):
+    network: str
+    force: bool = False
+
+
+class ExplainNetwork(Request, frozen=True, kw_only=True):
+    """The way of a packet; ``src`` and ``dst``: a container, an address, host, outside."""
+
+    src: str
+    dst: str
+    port: int = 0
+    protocol: Literal["tcp", "udp"] = "tcp"
+
+
+class PruneNetworks(Request, frozen=True, kw_only=True):
+    """Remove those of these networks that nobody is connected to; reply: the networks."""
+
+    ids: tuple[str, ...]
+
+
 # images ---------------------------------------------------------------------------------
 
 
@@ -253,6 +315,37 @@ class ListImages(Request, frozen=True, kw_only=True):
 
 class RemoveImage(OfImage, frozen=True, kw_only=True):
     force: bool = False
+
+
+# volumes --------------------------------------------------------------------------------
+
+
+class CreateVolume(Request, frozen=True, kw_only=True):
+    """Reply: the Volume; one that is there already is no error. Without a name: anonymous."""
+
+    name: str = ""
+    driver: str = ""
+    options: dict[str, str] | None = None
+    labels: dict[str, str] | None = None
+
+
+class GetVolume(Request, frozen=True, kw_only=True):
+    name: str
+
+
+class ListVolumes(Request, frozen=True, kw_only=True):
+    pass
+
+
+class RemoveVolume(Request, frozen=True, kw_only=True):
+    name: str
+    force: bool = False
+
+
+class PruneVolumes(Request, frozen=True, kw_only=True):
+    """Reply: ``{"removed": [name, …], "freed": bytes}``; without ``names`` all are meant."""
+
+    names: tuple[str, ...] | None = None
 
 
 # the rest -------------------------------------------------------------------------------

@@ -55,6 +55,39 @@ async def remove_image(engine: Engine, q: r.RemoveImage, _call: Call) -> Any:
     return await engine.remove_image(q.tenant, q.ref, force=q.force)
 
 
+async def create_network(engine: Engine, q: r.CreateNetwork, _call: Call) -> Any:
+    return await engine.create_network(q.tenant, q.spec)
+
+
+def get_network(engine: Engine, q: r.GetNetwork) -> Any:
+    return engine.get_network(q.tenant, q.ref)
+
+
+def list_networks(engine: Engine, q: r.ListNetworks) -> Any:
+    return engine.list_networks(q.tenant)
+
+
+async def remove_network(engine: Engine, q: r.RemoveNetwork, _call: Call) -> Any:
+    return await engine.remove_network(q.tenant, q.ref)
+
+
+async def connect_network(engine: Engine, q: r.ConnectNetwork, _call: Call) -> None:
+    await engine.connect_network(q.tenant, q.ref, q.request)
+
+
+async def disconnect_network(engine: Engine, q: r.DisconnectNetwork, _call: Call) -> None:
+    await engine.disconnect_network(q.tenant, q.ref, q.network, force=q.force)
+
+
+async def explain_network(engine: Engine, q: r.ExplainNetwork, _call: Call) -> Any:
+    return await engine.explain_network(q.tenant, q.src, q.dst, port=q.port, protocol=q.protocol)
+
+
+async def prune_networks(engine: Engine, q: r.PruneNetworks, _call: Call) -> Any:
+    wanted = set(q.ids)
+    return await engine.prune_networks(q.tenant, lambda network: network.id in wanted)
+
+
 async def run_pod(engine: Engine, q: r.RunPod, _call: Call) -> Pod:
     return await engine.run_pod(q.tenant, q.config)
 

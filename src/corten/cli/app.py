@@ -9,7 +9,17 @@ import click
 
 import corten
 from corten.cli.clickext import Group
-from corten.cli.commands import attach, images, lifecycle, pods, run, show, system
+from corten.cli.commands import (
+    attach,
+    images,
+    lifecycle,
+    networks,
+    pods,
+    run,
+    show,
+    system,
+    volumes,
+)
 from corten.cli.console import Console
 from corten.cli.failures import print_error
 from corten.cli.session import TENANTS, Session
@@ -57,7 +67,9 @@ def _add_all() -> None:
         )
     )
     root.add_command(images.group)
+    root.add_command(networks.group)
     root.add_command(pods.group)
+    root.add_command(volumes.group)
 
 
 _add_all()

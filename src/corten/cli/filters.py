@@ -108,6 +108,17 @@ IMAGES: dict[str, Test] = {
     ),
 }
 
+VOLUMES: dict[str, Test] = {
+    "name": lambda record, wanted: wanted in record["name"],
+    "driver": lambda record, wanted: record.get("driver", "local") == wanted,
+    "label": lambda record, wanted: label(record.get("labels") or {}, wanted),
+    "dangling": lambda record, wanted: (not record.get("used_by")) == (wanted in ("true", "1")),
+}
+PRUNED_VOLUMES: dict[str, Test] = {
+    "label": lambda record, wanted: label(record.get("labels") or {}, wanted),
+    "label!": lambda record, wanted: not label(record.get("labels") or {}, wanted),
+}
+
 EVENTS: dict[str, Test] = {
     "type": lambda event, wanted: event["type"] == wanted,
     "event": lambda event, wanted: event["action"].partition(":")[0] == wanted,
@@ -115,9 +126,28 @@ EVENTS: dict[str, Test] = {
         event["type"] == "container"
         and (event["id"].startswith(wanted) or event.get("attributes", {}).get("name") == wanted)
     ),
+    "volume": lambda event, wanted: event["type"] == "volume" and event["id"] == wanted,
     "image": lambda event, wanted: (
         (event["type"] == "image" and event["id"].startswith(wanted))
         or event.get("attributes", {}).get("image") == wanted
     ),
     "label": lambda event, wanted: label(event.get("attributes", {}), wanted),
+}
+
+NETWORKS: dict[str, Test] = {
+    "id": lambda record, wanted: record["id"].startswith(wanted),
+    "name": lambda record, wanted: wanted in record["name"],
+    "driver": lambda record, wanted: record["driver"] == wanted,
+    "label": lambda record, wanted: label(record.get("labels", {}), wanted),
+    "scope": lambda _record, wanted: wanted == "local",
+    "type": lambda record, wanted: wanted == ("builtin" if record.get("built_in") else "custom"),
+    "dangling": lambda record, wanted: (
+        (not record.get("built_in") and not record["used"]) == (wanted in ("true", "1"))
+    ),
+}
+
+PRUNED_NETWORKS: dict[str, Test] = {
+    "label": lambda record, wanted: label(record.get("labels", {}), wanted),
+    "label!": lambda record, wanted: not label(record.get("labels", {}), wanted),
+    "until": lambda record, wanted: record.get("created_at", 0) <= int(wanted),
 }

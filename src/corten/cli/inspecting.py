@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from corten.cli.human import rfc3339
@@ -13,11 +13,14 @@ Record = Mapping[str, Any]
 _ALIVE = ("running", "paused", "restarting")
 
 
-def container(record: Record, image: Record) -> dict[str, Any]:
+def container(
+    record: Record, image: Record, places: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """A container.
 
     Arguments:
         image: its image's record, ``{}`` if that is gone.
+        places: where the files of its volumes lie, by their names.
     """
     attached = record.get("origin", {}).get("attach", ())
     return {
@@ -38,7 +41,7 @@ def container(record: Record, image: Record) -> dict[str, Any]:
         "Platform": "linux",
         "PodId": record.get("pod_id", ""),
         "HostConfig": _host_config(record["config"]),
-        "Mounts": [_mount(entry) for entry in record["config"].get("mounts", ())],
+        "Mounts": [_mount(entry, places or {}) for entry in record["config"].get("mounts", ())],
         "Config": {
             **{f"Attach{name.title()}": name in attached for name in ("stdin", "stdout", "stderr")},
             **_config(record, image.get("config", {}).get("config", {})),
@@ -110,7 +113,8 @@ def _host_config(config: Record) -> dict[str, Any]:
     spaces, log = config.get("namespaces", {}), config.get("log", {})
     restart = config.get("restart", {})
     return {
-        "Binds": [_bind(entry) for entry in config.get("mounts", ()) if entry["type"] == "bind"],
+        "Binds": [_bind(entry) for entry in config.get("mounts", ()) if _is_bind(entry)],
+        "VolumesFrom": list(config.get("volumes_from", ())),
         "LogConfig": {"Type": log.get("driver", "json-file"), "Config": log.get("options", {})},
         **{key: spaces.get(name, _default(name)) for key, name in _HOST_SPACES.items()},
         "PortBindings": _port_map(config.get("ports", ())),
@@ -152,13 +156,20 @@ def _bind(entry: Record) -> str:
     return f"{text}:ro" if entry.get("read_only") else text
 
 
-def _mount(entry: Record) -> dict[str, Any]:
+def _is_bind(entry: Record) -> bool:
+    return entry["type"] == "bind" or (entry["type"] == "volume" and not entry.get("anonymous"))
+
+
+def _mount(entry: Record, places: Mapping[str, str]) -> dict[str, Any]:
+    source = entry.get("source", "")
+    volume = entry["type"] == "volume"
     return {
         "Type": entry["type"],
-        "Source": entry.get("source", ""),
+        **({"Name": source} if volume else {}),
+        "Source": places.get(source, "") if volume else source,
         "Destination": entry["target"],
         "RW": not entry.get("read_only", False),
-        "Propagation": entry.get("propagation", "") or "rprivate",
+        "Propagation": entry.get("propagation", "") or ("" if volume else "rprivate"),
     }
 
 
@@ -174,18 +185,23 @@ def _port_map(ports: Any) -> Map:
 
 def _network(record: Record) -> dict[str, Any]:
     ends = record.get("endpoints", ())
-    networks = Map({end["network"]: _endpoint(end) for end in ends})
-    first = next(iter(networks.values()), _endpoint({}))
-    names = ("IPAddress", "IPPrefixLen", "Gateway", "MacAddress", "GlobalIPv6Address")
+    asked = {one["network"]: one for one in record["config"].get("networks") or ()}
+    known = {end["network"]: end for end in ends}
+    names = [*known, *(name for name in asked if name not in known)]
+    networks = Map({name: _endpoint(known.get(name, {}), asked.get(name, {})) for name in names})
+    first = next(iter(networks.values()), _endpoint({}, {}))
+    shown = ("IPAddress", "IPPrefixLen", "Gateway", "MacAddress", "GlobalIPv6Address")
     return {
         "Ports": _port_map([port for end in ends for port in end.get("ports", ())]),
         "Networks": networks,
-        **{name: first[name] for name in names},
+        **{name: first[name] for name in shown},
     }
 
 
-def _endpoint(end: Record) -> dict[str, Any]:
+def _endpoint(end: Record, asked: Record) -> dict[str, Any]:
     return {
+        "Aliases": list(asked.get("aliases", ())),
+        "DNSNames": list(end.get("dns_names", ())),
         "NetworkID": end.get("network_id", ""),
         "EndpointID": end.get("endpoint_id", ""),
         "Gateway": end.get("gateway4", ""),
@@ -214,6 +230,76 @@ def image(record: Record) -> dict[str, Any]:
         "Config": config.get("config", {}),
         "RootFS": {"Type": "layers", "Layers": list(record.get("layers", ()))},
         "Pinned": record.get("pinned", False),
+    }
+
+
+def volume(record: Record) -> dict[str, Any]:
+    """A volume."""
+    return {
+        "CreatedAt": rfc3339(record["created_at"]),
+        "Driver": record.get("driver", "local"),
+        "Labels": record.get("labels") and Map(record["labels"]),
+        "Mountpoint": record["path"],
+        "Name": record["name"],
+        "Options": record.get("options") and Map(record["options"]),
+        "Scope": "local",
+        "Anonymous": record.get("anonymous", False),
+        "UsedBy": list(record.get("used_by", ())),
+    }
+
+
+def network(record: Record, containers: Iterable[Record]) -> dict[str, Any]:
+    """A network, with those of the containers that are connected."""
+    aux = record.get("aux", {})
+    subnets = [
+        {
+            "Subnet": record[f"subnet{version}"],
+            **_given("IPRange", record.get(f"range{version}", "")),
+            **_given("Gateway", record.get(f"gateway{version}", "")),
+            **_given(
+                "AuxiliaryAddresses",
+                {name: a for name, a in aux.items() if (":" in a) == (version == 6)},
+            ),
+        }
+        for version in (4, 6)
+        if record.get(f"subnet{version}")
+    ]
+    members = Map()
+    for one in containers:
+        for end in one.get("endpoints", ()):
+            if end.get("network_id") == record["id"]:
+                members[one["id"]] = _member(one, end)
+    return {
+        "Name": record["name"],
+        "Id": record["id"],
+        "Created": rfc3339(record.get("created_at", 0)),
+        "Scope": "local",
+        "Driver": record["driver"],
+        "EnableIPv6": bool(record.get("subnet6")),
+        "IPAM": {"Driver": "default", "Options": Map(), "Config": subnets},
+        "Internal": record.get("internal", False),
+        "Attachable": record.get("attachable", False),
+        "Containers": members,
+        "Options": Map(record.get("options", {})),
+        "Labels": Map(record.get("labels", {})),
+        "Bridge": record.get("interface", ""),
+        "Mtu": record.get("mtu", 0),
+        "Nat": record.get("nat", ""),
+        "NatProblem": record.get("nat_problem", ""),
+    }
+
+
+def _given(name: str, value: Any) -> dict[str, Any]:
+    return {name: value} if value else {}
+
+
+def _member(record: Record, end: Record) -> dict[str, Any]:
+    return {
+        "Name": record["name"],
+        "EndpointID": end.get("endpoint_id", ""),
+        "MacAddress": end.get("mac_address", ""),
+        "IPv4Address": f"{end['ipv4']}/{end['ipv4_prefix']}" if end.get("ipv4") else "",
+        "IPv6Address": f"{end['ipv6']}/{end['ipv6_prefix']}" if end.get("ipv6") else "",
     }
 
 

@@ -56,10 +56,18 @@ _OPTIONS: tuple[Callable[..., Any], ...] = (
     _many("-p", "--publish", help="Publish ports: [[IP:]HOST:]CONTAINER[/PROTOCOL]."),
     _flag("-P", "--publish-all", help="Publish all exposed ports to random ports."),
     _many("--expose", help="Expose a port or a range."),
-    _many("-v", "--volume", help="Bind mount: SOURCE:TARGET[:OPTIONS]."),
-    _many("--mount", help="Attach a mount: type=bind,src=…,dst=…[,readonly]."),
+    _many("-v", "--volume", help="A directory or a volume: [SOURCE:]TARGET[:OPTIONS]."),
+    _many("--volumes-from", help="The mounts of another container: CONTAINER[:ro]."),
+    click.option("--volume-driver", default="", help="Of volumes that are made: local."),
+    _many("--mount", help="Attach a mount: type=volume|bind|tmpfs,src=…,dst=…[,readonly]."),
     _many("--tmpfs", help="Mount a tmpfs: TARGET[:OPTIONS]."),
-    click.option("--network", "--net", default="default", help="none, host, bridge, container:ID."),
+    _many(
+        "--network", "--net", metavar="network",
+        help="A network's name, none, host, container:ID, or name=…,alias=…,ip=….",
+    ),
+    _many("--network-alias", "--net-alias", help="Another name of the container on its network."),
+    click.option("--ip", default="", help="IPv4 address on its network."),
+    click.option("--ip6", default="", help="IPv6 address on its network."),
     click.option("--pid", default="private", help="PID namespace: host, container:ID."),
     click.option("--ipc", default="private", help="IPC namespace: host, container:ID."),
     click.option("--uts", default="private", help="UTS namespace: host."),
@@ -146,6 +154,8 @@ def container_config(image: str, command: tuple[str, ...], o: dict[str, Any]) ->
         "ports": parse.ports(o["publish"]),
         "publish_all": o["publish_all"],
         "mounts": _mounts(o),
+        "volumes": [entry for entry in o["volume"] if ":" not in entry],
+        "volumes_from": list(o["volumes_from"]),
         "devices": [parse.device(entry) for entry in o["device"]],
         "ulimits": [parse.ulimit(entry) for entry in o["ulimit"]],
         "sysctls": parse.pairs(o["sysctl"], "sysctl"),
@@ -166,6 +176,7 @@ def container_config(image: str, command: tuple[str, ...], o: dict[str, Any]) ->
         "dns_options": list(o["dns_option"]),
         "extra_hosts": list(o["add_host"]),
         "mac_address": o["mac_address"],
+        "networks": parse.networks(o),
     }
     if command:
         config["cmd"] = list(command)
@@ -191,7 +202,7 @@ def _labels(o: dict[str, Any]) -> dict[str, str]:
 
 def _mounts(o: dict[str, Any]) -> list[dict[str, Any]]:
     return [
-        *[parse.volume(entry) for entry in o["volume"]],
+        *[parse.volume(entry, o["volume_driver"]) for entry in o["volume"] if ":" in entry],
         *[parse.mount(entry) for entry in o["mount"]],
         *[parse.tmpfs(entry) for entry in o["tmpfs"]],
     ]
@@ -254,7 +265,7 @@ def _seccomp(value: str) -> str:
 
 def _namespaces(o: dict[str, Any]) -> dict[str, str]:
     return {
-        "network": o["network"],
+        "network": parse.network_mode(o["network"]),
         "pid": o["pid"],
         "ipc": "private" if o["ipc"] in ("shareable", "") else o["ipc"],
         "uts": o["uts"],

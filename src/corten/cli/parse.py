@@ -5,6 +5,7 @@ Each function raises InvalidArgument with what is wrong and, where it helps, wha
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import time
@@ -132,6 +133,49 @@ def ports(entries: tuple[str, ...]) -> list[dict[str, Any]]:
     return [binding for entry in entries for binding in _publish(entry)]
 
 
+def network_mode(entries: tuple[str, ...]) -> str:
+    """The first ``--network``: the one that the container's network namespace is about."""
+    return str(_network(entries[0])["network"]) if entries else "default"
+
+
+def networks(o: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """``--network`` (several times), ``--ip``, ``--ip6``, ``--network-alias``: requests for
+    networks, or None where nothing is said besides the mode."""
+    found = [_network(entry) for entry in o["network"]] or [{"network": "default"}]
+    first = found[0]
+    for name, value in (("ipv4", o["ip"]), ("ipv6", o["ip6"])):
+        if value:
+            first[name] = value
+    if o["network_alias"]:
+        first["aliases"] = [*first.get("aliases", ()), *o["network_alias"]]
+    return None if len(found) == 1 and list(first) == ["network"] else found
+
+
+_NETWORK_KEYS = {"name": "network", "ip": "ipv4", "ip6": "ipv6", "mac-address": "mac_address"}
+
+
+def _network(entry: str) -> dict[str, Any]:
+    if "=" not in entry:
+        return {"network": entry or "default"}
+    found: dict[str, Any] = {}
+    for part in entry.split(","):
+        key, _, value = part.partition("=")
+        if key == "alias":
+            found.setdefault("aliases", []).append(value)
+        elif key == "gw-priority":
+            found["priority"] = int(value) if value.lstrip("-").isdigit() else 0
+        elif key in _NETWORK_KEYS:
+            found[_NETWORK_KEYS[key]] = value
+        else:
+            raise InvalidArgument(
+                f"invalid field {key!r} of --network",
+                hint="there are name, alias, ip, ip6, mac-address, gw-priority",
+            )
+    if not found.get("network"):
+        raise InvalidArgument(f"--network {entry}: no network is named", hint="name=NETWORK,…")
+    return found
+
+
 def _publish(entry: str) -> list[dict[str, Any]]:
     body, _, protocol = entry.partition("/")
     protocol = (protocol or "tcp").lower()
@@ -149,7 +193,8 @@ def _publish(entry: str) -> list[dict[str, Any]]:
         host_first, host_last = port_range(host, entry)
     else:
         host_first = host_last = 0
-    if host_first and host_last - host_first != last - first:
+    several = last > first
+    if several and host_first and host_last - host_first != last - first:
         raise InvalidArgument(f"invalid ranges specified for container and host ports: {entry}")
     return [
         {
@@ -157,6 +202,7 @@ def _publish(entry: str) -> list[dict[str, Any]]:
             "protocol": protocol,
             "host_ip": ip,
             "host_port": host_first + index if host_first else 0,
+            "host_port_end": 0 if several or host_last == host_first else host_last,
         }
         for index in range(last - first + 1)
     ]
@@ -186,19 +232,20 @@ def exposed(entries: tuple[str, ...]) -> list[str]:
     return found
 
 
-def volume(entry: str) -> dict[str, Any]:
-    """``-v SOURCE:TARGET[:OPTIONS]``: a bind where the source is a path."""
+def volume(entry: str, driver: str = "") -> dict[str, Any]:
+    """``-v SOURCE:TARGET[:OPTIONS]``: a bind where the source is a path, else a volume's name."""
     parts = entry.split(":")
-    if len(parts) > 3 or not parts[-1]:
+    if len(parts) not in (2, 3) or not parts[0] or not parts[-1]:
         raise InvalidArgument(f"invalid volume specification: {entry!r}", hint="-v SOURCE:TARGET")
-    if len(parts) == 1:
-        return {"type": "volume", "target": _absolute(parts[0], entry)}
     source, target = parts[0], _absolute(parts[1], entry)
+    mode = parts[2] if len(parts) == 3 else ""
     mount: dict[str, Any] = {"type": "volume", "source": source, "target": target}
     if source.startswith((".", "/", "~")):
         path = os.path.abspath(os.path.expanduser(source))
-        mount.update(type="bind", source=path, create_source=True)
-    for option in parts[2].split(",") if len(parts) == 3 else ():
+        mount.update(type="bind", source=path, create_source=True, mode=mode)
+    else:
+        mount.update(mode=mode or "z", driver=driver)
+    for option in mode.split(",") if mode else ():
         _volume_option(mount, option, entry)
     return mount
 
@@ -210,7 +257,9 @@ def _volume_option(mount: dict[str, Any], option: str, entry: str) -> None:
         mount["read_only"] = True
     elif option in ("z", "Z"):
         mount["selinux_relabel"] = True
-    elif option not in ("rw", "nocopy", "cached", "delegated", "consistent"):
+    elif option == "nocopy":
+        mount["no_copy"] = True
+    elif option not in ("rw", "cached", "delegated", "consistent"):
         raise InvalidArgument(f"invalid mode {option!r} in volume specification {entry!r}")
 
 
@@ -234,6 +283,7 @@ def tmpfs(entry: str) -> dict[str, Any]:
 _MOUNT_KEYS = {
     "src": "source", "source": "source", "dst": "target", "destination": "target",
     "target": "target", "type": "type", "bind-propagation": "propagation",
+    "volume-driver": "driver", "volume-subpath": "subpath",
 }  # fmt: skip
 
 
@@ -241,28 +291,81 @@ def mount(entry: str) -> dict[str, Any]:
     """``--mount type=bind,src=/a,dst=/b,readonly``."""
     found: dict[str, Any] = {"type": "volume"}
     options: list[str] = []
-    for field in entry.split(","):
+    kinds = set()
+    for field in _fields(entry):
         key, equals, value = field.partition("=")
         key = key.lower()
+        kinds.add(key.partition("-")[0] if "-" in key else "")
         if key in ("readonly", "ro"):
-            found["read_only"] = not equals or value.lower() in ("true", "1")
+            found["read_only"] = _truth(key, equals, value)
+        elif key == "volume-nocopy":
+            found["no_copy"] = _truth(key, equals, value)
+        elif not equals or not value:
+            raise InvalidArgument(f"invalid field '{field}' must be a key=value pair")
+        elif key in ("volume-opt", "volume-label"):
+            where = found.setdefault("driver_options" if key == "volume-opt" else "labels", {})
+            name, _, given = value.partition("=")
+            where[name] = given
         elif key == "tmpfs-size":
             options.append(f"size={size(value)}")
         elif key == "tmpfs-mode":
             options.append(f"mode={value}")
         elif key == "bind-recursive":
-            found["recursive_read_only"] = value == "readonly"
-        elif key in _MOUNT_KEYS and equals:
+            _recursive(found, options, value)
+        elif key == "bind-nonrecursive":
+            options += ["bind"] * _truth(key, equals, value)
+        elif key in _MOUNT_KEYS:
             found[_MOUNT_KEYS[key]] = value
-        else:
-            raise InvalidArgument(f"unexpected key {key!r} in --mount {entry!r}")
-    if "target" not in found:
-        raise InvalidArgument(f"target is required in --mount {entry!r}")
+        elif key != "consistency":
+            raise InvalidArgument(f"unexpected key '{key}' in '{field}'")
+    _check_mount(found, kinds, entry)
     if found["type"] == "bind" and "source" in found:
         found["source"] = os.path.abspath(os.path.expanduser(found["source"]))
+    if found["type"] == "volume":
+        found["mode"] = "z"
     if options:
         found["options"] = options
     return found
+
+
+def _fields(entry: str) -> list[str]:
+    """The fields between commas; one in quotes may have some of its own, as in CSV."""
+    try:
+        return next(csv.reader([entry]), [])
+    except csv.Error as error:
+        raise InvalidArgument(f"invalid --mount {entry!r}: {error}") from None
+
+
+def _truth(key: str, equals: str, value: str) -> bool:
+    if not equals:
+        return True
+    if value.lower() not in ("true", "1", "t", "false", "0", "f"):
+        raise InvalidArgument(f"invalid value for {key}: {value}")
+    return value.lower() in ("true", "1", "t")
+
+
+def _recursive(found: dict[str, Any], options: list[str], value: str) -> None:
+    """``bind-recursive``: what happens to the mounts below the source."""
+    if value == "disabled":
+        options.append("bind")
+    elif value == "readonly":
+        found["recursive_read_only"] = True
+    elif value not in ("enabled", "writable"):
+        raise InvalidArgument(
+            f"invalid value for bind-recursive: {value}",
+            hint="enabled, disabled, writable or readonly",
+        )
+
+
+def _check_mount(found: dict[str, Any], kinds: set[str], entry: str) -> None:
+    kind = found["type"]
+    if kind not in ("bind", "tmpfs", "volume"):
+        raise InvalidArgument(f"invalid mount type {kind!r}", hint="bind, volume or tmpfs")
+    if "target" not in found:
+        raise InvalidArgument(f"target is required in --mount {entry!r}")
+    for other in ("bind", "tmpfs", "volume"):
+        if other in kinds and other != kind:
+            raise InvalidArgument(f"cannot mix '{other}-*' options with mount type '{kind}'")
 
 
 def device(entry: str) -> dict[str, str]:

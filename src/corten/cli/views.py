@@ -32,10 +32,21 @@ IMAGES_HEADERS = {
     "Repository": "REPOSITORY", "Tag": "TAG", "Digest": "DIGEST", "ID": "IMAGE ID",
     "CreatedSince": "CREATED", "CreatedAt": "CREATED AT", "Size": "SIZE",
 }  # fmt: skip
+VOLUMES_TABLE = "table {{.Driver}}\t{{.Name}}"
+VOLUMES_HEADERS = {
+    "Driver": "DRIVER", "Name": "VOLUME NAME", "Scope": "SCOPE", "Mountpoint": "MOUNTPOINT",
+    "Labels": "LABELS", "Links": "LINKS", "CreatedAt": "CREATED AT",
+}  # fmt: skip
 PODS_TABLE = "table {{.ID}}\t{{.Namespace}}\t{{.Name}}\t{{.CreatedSince}}\t{{.State}}\t{{.IPs}}"
 PODS_HEADERS = {
     "ID": "POD ID", "Namespace": "NAMESPACE", "Name": "NAME", "CreatedSince": "CREATED",
     "State": "STATE", "IPs": "IP", "Attempt": "ATTEMPT", "CreatedAt": "CREATED AT",
+}  # fmt: skip
+
+NETWORKS_TABLE = "table {{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}"
+NETWORKS_HEADERS = {
+    "ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE", "IPv6": "IPV6",
+    "Internal": "INTERNAL", "Labels": "LABELS", "CreatedAt": "CREATED AT",
 }  # fmt: skip
 
 _COMMAND_WIDTH = 20
@@ -175,6 +186,19 @@ def pod(record: Record, *, full: bool) -> dict[str, Any]:
     }
 
 
+def volume(record: Record) -> dict[str, Any]:
+    """A line of ``volume ls``."""
+    return {
+        "Driver": record.get("driver", "local"),
+        "Name": record["name"],
+        "Scope": "local",
+        "Mountpoint": record["path"],
+        "Labels": _labels(record.get("labels") or {}),
+        "Links": str(len(record.get("used_by", ()))),
+        "CreatedAt": human.created_at(record["created_at"]),
+    }
+
+
 def images(record: Record, *, full: bool) -> list[dict[str, Any]]:
     """The lines of ``images`` for one image: one per tag."""
     digests = {d.partition("@")[0]: d.partition("@")[2] for d in record.get("digests", ())}
@@ -193,6 +217,22 @@ def images(record: Record, *, full: bool) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def network(record: Record, *, full: bool) -> dict[str, Any]:
+    """A line of ``network ls``."""
+    labels = record.get("labels", {})
+    return {
+        "ID": short_id(record["id"], full),
+        "Name": record["name"],
+        "Driver": record["driver"],
+        "Scope": "local",
+        "IPv6": bool(record.get("subnet6")),
+        "Internal": record.get("internal", False),
+        "CreatedAt": human.created_at(record.get("created_at", 0)),
+        "Labels": _labels(labels),
+        "Label": labels,
+    }
 
 
 def event_line(event: Record) -> str:

@@ -22,6 +22,7 @@ from corten.cli.access import grant
 from corten.cli.app import root
 
 GROUP = "corten"
+NAME = "corten-warm"  # for ps and pgrep
 SPARES = 2
 
 
@@ -32,6 +33,7 @@ def main() -> NoReturn:
     listener = listen(Path(state) / "cli.sock")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the workers
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Path("/proc/self/comm").write_text(NAME)
     _give_up_privileges()
     close_imports()
     gc.collect()

@@ -8,12 +8,12 @@
 
 from __future__ import annotations
 
-from corten.client.api import Client, Containers, Images, Pods
+from corten.client.api import Client, Containers, Images, Networks, Pods
 from corten.client.connection import Connection, ConnectionLost
-from corten.client.records import Container, Image, LogLine, Pod, Result
+from corten.client.records import Container, Image, LogLine, Network, Pod, Result
 from corten.client.streams import Stream
 
 __all__ = [
     "Client", "Connection", "ConnectionLost", "Container", "Containers", "Image", "Images",
-    "LogLine", "Pod", "Pods", "Result", "Stream",
+    "LogLine", "Network", "Networks", "Pod", "Pods", "Result", "Stream",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from posix import environ as _environ
 
 from corten.client.connection import Connection
-from corten.client.records import Container, Image, Pod, Result
+from corten.client.records import Container, Image, Network, Pod, Result, Volume
 from corten.client.streams import Stream
 from corten.errors import NotFound
 
@@ -169,6 +169,96 @@ class Images(_Collection):
         )
 
 
+class Volumes(_Collection):
+    """``client.volumes``."""
+
+    def _wrap(self, attrs: dict[str, Any]) -> Volume:
+        return Volume(self._connection, self._tenant, attrs)
+
+    def create(
+        self, name: str = "", *, driver: str = "", options: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Volume:  # fmt: skip
+        """Make a volume, or get the one of this name.
+
+        Arguments:
+            options: ``type``, ``device`` and ``o`` of a mount, as docker's driver ``local``.
+        """
+        attrs = self._connection.call(
+            "create_volume", tenant=self._tenant, name=name, driver=driver,
+            options=None if options is None else dict(options),
+            labels=None if labels is None else dict(labels),
+        )  # fmt: skip
+        return self._wrap(attrs)
+
+    def get(self, name: str) -> Volume:
+        """Raises NotFound."""
+        return self._wrap(self._connection.call("get_volume", tenant=self._tenant, name=name))
+
+    def list(self) -> list[Volume]:
+        records = self._connection.call("list_volumes", tenant=self._tenant)
+        return [self._wrap(attrs) for attrs in records]
+
+    def remove(self, name: str, *, force: bool = False) -> None:
+        """With its files; ``force``: one that is not there is no error."""
+        self._connection.call("remove_volume", tenant=self._tenant, name=name, force=force)
+
+    def prune(self, names: Sequence[str] | None = None) -> tuple[Sequence[str], int]:
+        """Remove what no container uses, of ``names`` or of all; names and bytes."""
+        chosen = None if names is None else [*names]
+        answer = self._connection.call("prune_volumes", tenant=self._tenant, names=chosen)
+        return answer["removed"], int(answer["freed"])
+
+
+class Networks(_Collection):
+    """``client.networks``."""
+
+    def _wrap(self, attrs: dict[str, Any]) -> Network:
+        return Network(self._connection, self._tenant, attrs)
+
+    def create(self, name: str, **spec: Any) -> Network:
+        """Make a network.
+
+        Arguments:
+            spec: further members of ``NetworkSpec`` (docs/protocol.md), as
+                ``subnet4="10.1.0.0/24"``, ``internal=True``.
+        """
+        document = {"name": name, **spec}
+        return self._wrap(
+            self._connection.call("create_network", tenant=self._tenant, spec=document)
+        )
+
+    def get(self, ref: str) -> Network:
+        """By name, id or a unique prefix of one. Raises NotFound."""
+        return self._wrap(self._connection.call("get_network", tenant=self._tenant, ref=ref))
+
+    def explain(
+        self, src: str, dst: str, *, port: int = 0, protocol: str = "tcp"
+    ) -> dict[str, Any]:
+        """The way of a packet: ``arrives``, ``steps`` (``where``, ``what``, ``passes``), ``hint``.
+
+        Arguments:
+            src, dst: a container, an address, ``host`` or ``outside``.
+        """
+        return dict(
+            self._connection.call(
+                "explain_network", tenant=self._tenant, src=src, dst=dst, port=port,
+                protocol=protocol,
+            )
+        )  # fmt: skip
+
+    def prune(self, networks: Sequence[Network]) -> Sequence[Network]:
+        """Remove those of ``networks`` that nobody is connected to; which they were."""
+        ids = [network.id for network in networks]
+        records = self._connection.call("prune_networks", tenant=self._tenant, ids=ids)
+        return [self._wrap(attrs) for attrs in records]
+
+    def list(self) -> list[Network]:
+        """All of the tenant, and the built-in ones."""
+        records = self._connection.call("list_networks", tenant=self._tenant)
+        return [self._wrap(attrs) for attrs in records]
+
+
 class Pods(_Collection):
     """``client.pods``: of the tenant ``k8s``, unless the client's own is another."""
 
@@ -202,6 +292,8 @@ class Client:
         self.tenant = tenant
         self.containers = Containers(self)
         self.images = Images(self)
+        self.volumes = Volumes(self)
+        self.networks = Networks(self)
         self.pods = Pods(self)
 
     def __enter__(self) -> Client:
@@ -221,7 +313,7 @@ class Client:
         return dict(self.connection.call("info"))
 
     def remove_everything(self) -> None:
-        """Remove every container and pod of every tenant, running or not."""
+        """Remove every container, pod, network and volume of every tenant, in use or not."""
         for tenant in ("docker", "k8s"):
             client = Client(self.connection, tenant=tenant)
             for container in client.containers.list():
@@ -232,6 +324,10 @@ class Client:
             for pod in client.pods.list():
                 pod.stop()
                 pod.remove()
+            client.volumes.prune()
+        for network in self.networks.list():
+            if not network.attrs.get("built_in"):
+                network.remove()
 
     def events(
         self, *, since: int | None = None, until: int | None = None, all_tenants: bool = False

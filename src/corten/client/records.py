@@ -90,6 +90,11 @@ class Container(_Record):
         self.attrs = self._call("stop_container", timeout=timeout, signal=signal)
         return self
 
+    def restart(self, *, timeout: float | None = None, signal: str = "") -> Container:
+        """Stop it, if it runs, and start it; one made to be removed with its end stays."""
+        self.attrs = self._call("restart_container", timeout=timeout, signal=signal)
+        return self
+
     def kill(self, signal: str = "KILL") -> None:
         self._call("kill_container", signal=signal)
 
@@ -174,6 +179,27 @@ class Image(_Record):
         )
 
 
+class Volume(_Record):
+    """Files that outlive the containers which use them."""
+
+    @property
+    def id(self) -> str:
+        return self.name
+
+    @property
+    def name(self) -> str:
+        return str(self.attrs["name"])
+
+    @property
+    def path(self) -> str:
+        """Where the files lie on the daemon's machine."""
+        return str(self.attrs["path"])
+
+    def remove(self) -> None:
+        """With its files. FailedPrecondition: a container uses it, running or not."""
+        self._connection.call("remove_volume", tenant=self._tenant, name=self.name)
+
+
 class Pod(_Record):
     """A Kubernetes pod's sandbox."""
 
@@ -186,3 +212,45 @@ class Pod(_Record):
 
     def remove(self) -> None:
         self._connection.call("remove_pod", tenant=self._tenant, pod_id=self.id)
+
+
+class Network(_Record):
+    """A network. Verbs raise :class:`corten.errors.CortenError`."""
+
+    @property
+    def name(self) -> str:
+        return str(self.attrs["name"])
+
+    def connect(
+        self, container: str, *, aliases: Sequence[str] = (), ipv4: str = "", ipv6: str = "",
+        mac_address: str = "",
+    ) -> None:  # fmt: skip
+        """Connect a container, running or not.
+
+        Arguments:
+            container: its id or name.
+            aliases: names under which the others of the network find it, besides its own.
+            ipv4, ipv6: addresses, where the network's subnets were chosen by its maker.
+        """
+        request = {
+            "network": self.name, "aliases": list(aliases), "ipv4": ipv4, "ipv6": ipv6,
+            "mac_address": mac_address,
+        }  # fmt: skip
+        self._connection.call(
+            "connect_network", tenant=self._tenant, ref=container, request=request
+        )
+
+    def disconnect(self, container: str, *, force: bool = False) -> None:
+        """Disconnect a container, running or not."""
+        self._connection.call(
+            "disconnect_network", tenant=self._tenant, ref=container, network=self.id, force=force
+        )
+
+    def reload(self) -> Network:
+        """Read the record again."""
+        self.attrs = self._connection.call("get_network", tenant=self._tenant, ref=self.id)
+        return self
+
+    def remove(self) -> None:
+        """Remove it; nobody may be connected."""
+        self._connection.call("remove_network", tenant=self._tenant, ref=self.id)

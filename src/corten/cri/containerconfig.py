@@ -63,7 +63,9 @@ def container_config(config: pb.ContainerConfig, pod: Pod) -> ContainerConfig:
         runtime=pod.config.runtime,
         oom_score_adj=config.linux.resources.oom_score_adj,
         group_add=tuple(str(group) for group in context.supplemental_groups),
-        supplemental_groups_strict=context.supplemental_groups_policy == pb.Strict,
+        supplemental_groups="strict"
+        if context.supplemental_groups_policy == pb.Strict
+        else "merge",
         cgroup_parent=pod.config.cgroup_parent,
     )
 

@@ -99,7 +99,9 @@ class Containers:
     ) -> pb.ContainerStatusResponse:
         record = self._engine.get_container(TENANT, request.container_id)
         return pb.ContainerStatusResponse(
-            status=containerstatus.status(record),
+            status=containerstatus.status(
+                record, self._engine.container_identity(TENANT, record.id)
+            ),
             info=_info(record) if request.verbose else {},
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from corten.cri.containerconfig import signal_number
 from corten.cri.pb import cri_pb2 as pb
 from corten.cri.security import resources_answer
-from corten.engine.types import Container, ContainerConfig, MountRequest
+from corten.engine.types import Container, ContainerConfig, Identity, MountRequest
 
 _STATES = {
     "created": pb.CONTAINER_CREATED,
@@ -60,8 +60,12 @@ def item(record: Container) -> pb.Container:
     )
 
 
-def status(record: Container) -> pb.ContainerStatus:
-    """The answer to ContainerStatus."""
+def status(record: Container, identity: Identity | None = None) -> pb.ContainerStatus:
+    """The answer to ContainerStatus.
+
+    Arguments:
+        identity: whom its first process runs as; None: it does not run.
+    """
     config, now = record.config, record.state
     ended = state(record) == pb.CONTAINER_EXITED
     return pb.ContainerStatus(
@@ -84,7 +88,7 @@ def status(record: Container) -> pb.ContainerStatus:
         resources=pb.ContainerResources(
             linux=resources_answer(config.resources, oom_score_adj=config.oom_score_adj)
         ),
-        user=_user(config),
+        user=_user(config) if identity is None else _linux_user(identity),
         stop_signal=signal_number(config.stop_signal),
     )
 
@@ -111,14 +115,19 @@ def _mount(mount: MountRequest) -> pb.Mount:
     )
 
 
+def _linux_user(identity: Identity) -> pb.ContainerUser:
+    return pb.ContainerUser(
+        linux=pb.LinuxContainerUser(
+            uid=identity.uid, gid=identity.gid, supplemental_groups=identity.groups
+        )
+    )
+
+
 def _user(config: ContainerConfig) -> pb.ContainerUser | None:
     """What was asked for, where it was numeric; names are resolved inside the container."""
     uid, _, gid = config.user.partition(":")
     if not uid.isdecimal():
         return None
     groups = [int(group) for group in config.group_add if group.isdecimal()]
-    return pb.ContainerUser(
-        linux=pb.LinuxContainerUser(
-            uid=int(uid), gid=int(gid) if gid.isdecimal() else 0, supplemental_groups=groups
-        )
-    )
+    number = int(gid) if gid.isdecimal() else 0
+    return _linux_user(Identity(uid=int(uid), gid=number, groups=tuple(groups)))

@@ -41,7 +41,10 @@ class Pods:
         containers = [c for c in self._engine.list_containers(TENANT) if c.pod_id == pod.id]
         return pb.PodSandboxStatusResponse(
             status=podconfig.status(pod),
-            containers_statuses=[containerstatus.status(record) for record in containers],
+            containers_statuses=[
+                containerstatus.status(r, self._engine.container_identity(TENANT, r.id))
+                for r in containers
+            ],
             timestamp=time.time_ns(),
             info=_info(pod) if request.verbose else {},
         )

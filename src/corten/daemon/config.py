@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tomllib
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -39,10 +40,13 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """``[engine]``; see ``engine.settings`` for the meaning.
 
     Fields:
+        cgroup_driver: ``systemd`` or ``cgroupfs``; empty: ``systemd`` where it runs this machine
+            with cgroup v2.
         log_max_size: as ``10m``; ``0``: logs are not rotated.
     """
 
     share_images: bool = True
+    cgroup_driver: Literal["", "systemd", "cgroupfs"] = ""
     cgroup_parent: str = ""
     log_max_size: str = "0"
     log_max_files: int = 1
@@ -83,6 +87,27 @@ def load(path: str) -> Config:
         raise InvalidArgument(f"daemon.faces names {unknown[0]!r}; there are {_FACES}", path=path)
     parse_size(config.engine.log_max_size)
     return config
+
+
+def cgroup_driver(config: Config, root: str = "/") -> str:
+    """Who makes the containers' cgroups: what the file says, or what fits this machine.
+
+    Arguments:
+        root: where the machine's files lie.
+    Raises:
+        InvalidArgument: systemd is asked for where it does not run.
+    """
+    booted = Path(root, "run/systemd/system").is_dir()  # sd_booted(3)
+    asked = config.engine.cgroup_driver
+    if asked == "systemd" and not booted:
+        raise InvalidArgument(
+            "the configuration is wrong: engine.cgroup_driver is systemd, which does not run here",
+            hint='set it to "cgroupfs", or leave it out',
+        )
+    if asked:
+        return asked
+    unified = Path(root, "sys/fs/cgroup/cgroup.controllers").exists()
+    return "systemd" if booted and unified else "cgroupfs"
 
 
 def runtimes(config: Config) -> dict[str, RuntimeSettings]:

@@ -20,6 +20,7 @@ from corten.daemon.config import Config
 from corten.daemon.faces import Faces
 from corten.daemon.notify import notify
 from corten.errors import CortenError
+from corten.kernel.creds import set_name
 from corten.store import Database, RootLock
 
 _log = logging.getLogger("cortend")
@@ -162,6 +163,7 @@ def _set_up_logging(level: str) -> None:
 
 
 def _set_up_process() -> None:
+    set_name("cortend")  # for ps, top and pgrep: else an interpreter among others
     os.umask(0o022)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:

@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import time
 
@@ -59,6 +60,8 @@ def shut_down(*, root: str, state: str, config: str, purge: bool) -> None:
         # Whatever bears the prefix and was in no record, as after a loss of the state directory.
         for group in (places.prefix(state), f"{places.prefix(state)}-monitors"):
             groups.kill_group(f"/{group}")
+        if os.path.isdir("/run/systemd/system"):
+            subprocess.run(["systemctl", "stop", f"{places.prefix(state)}.slice"], check=False)
         _purge(root, state)
 
 

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 import corten
 from corten.daemon import places
-from corten.daemon.config import Config, runtimes
+from corten.daemon.config import Config, cgroup_driver, runtimes
 from corten.engine.core import Engine
 from corten.engine.logconfig import parse_size
 from corten.engine.settings import EngineSettings
@@ -25,6 +25,7 @@ def settings(config: Config, *, root: str, state: str) -> EngineSettings:
         version=corten.__version__,
         share_images=config.engine.share_images,
         runtimes=runtimes(config),
+        cgroup_driver=cgroup_driver(config),
         cgroup_parent=config.engine.cgroup_parent,
         log_max_size=parse_size(config.engine.log_max_size),
         log_max_files=config.engine.log_max_files,
@@ -45,7 +46,11 @@ async def build(
     await images.start()
     stack.push_async_callback(images.close)
     networks = NetworkService(
-        db=db, prefix=places.prefix(state), state_dir=state, config=config.network
+        db=db,
+        prefix=places.prefix(state),
+        state_dir=state,
+        config=config.network,
+        journal=engine.network_journal,
     )
     stack.push_async_callback(networks.close)
     stack.push_async_callback(engine.close)

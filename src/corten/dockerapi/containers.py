@@ -12,7 +12,7 @@ from corten.dockerapi.call import TENANT, Call, empty, json
 from corten.dockerapi.hostfacts import architecture
 from corten.dockerapi.requests import CreateBody
 from corten.engine.types import Container
-from corten.errors import FailedPrecondition, InvalidArgument, NotFound, NotModified, Unimplemented
+from corten.errors import FailedPrecondition, InvalidArgument, NotFound, Unimplemented
 
 
 async def create_container(call: Call) -> web.Response:
@@ -49,7 +49,14 @@ async def inspect_container(call: Call) -> web.Response:
         raise Unimplemented("the size of containers (size=1) is not implemented by corten yet")
     record = call.engine.get_container(TENANT, call.params["id"])
     execs = [entry.id for entry in call.engine.list_execs(TENANT, record.id) if entry.running]
-    return json(inspect.container(record, _image(call, record), execs, call.version))
+
+    def path(name: str) -> str:
+        try:
+            return call.engine.get_volume(TENANT, name).path
+        except NotFound:
+            return ""
+
+    return json(inspect.container(record, _image(call, record), execs, call.version, path))
 
 
 async def start(call: Call) -> web.Response:
@@ -68,14 +75,9 @@ async def stop(call: Call) -> web.Response:
 
 async def restart(call: Call) -> web.Response:
     """``POST /containers/{id}/restart``."""
-    ref = call.params["id"]
-    try:
-        await call.engine.stop_container(
-            TENANT, ref, timeout=_timeout(call), signal=call.text("signal")
-        )
-    except NotModified:
-        pass  # it does not run, which is what was wanted
-    await call.engine.start_container(TENANT, ref)
+    await call.engine.restart_container(
+        TENANT, call.params["id"], timeout=_timeout(call), signal=call.text("signal")
+    )
     return empty()
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-from corten.dockerapi import limits, mounts, ports, refusals
+import msgspec
+
+from corten.dockerapi import endpoints, limits, mounts, ports, refusals
 from corten.dockerapi.requests import CreateBody, ExecBody, Health, HostConfig
 from corten.dockerapi.security import namespaces, security
 from corten.engine.types import (
@@ -68,6 +70,8 @@ def container(body: CreateBody) -> tuple[ContainerConfig, list[str]]:
         ports=ports.bindings(host.port_bindings or {}),
         publish_all=bool(host.publish_all_ports),
         mounts=_mounts(host),
+        volumes=tuple(body.volumes or ()),
+        volumes_from=tuple(host.volumes_from or ()),
         devices=_devices(host),
         ulimits=limits.ulimits(host),
         sysctls=host.sysctls or {},
@@ -88,7 +92,8 @@ def container(body: CreateBody) -> tuple[ContainerConfig, list[str]]:
         dns_search=tuple(host.dns_search or ()),
         dns_options=tuple(host.dns_options or ()),
         extra_hosts=tuple(host.extra_hosts or ()),
-        mac_address=refusals.mac_address(body),
+        mac_address=endpoints.mac_address(body),
+        networks=endpoints.requests(body),
         console_size=console_size(host.console_size),
     )
     return config, refusals.warnings(body, host)
@@ -111,6 +116,8 @@ def origin(body: CreateBody) -> dict[str, object]:
         kept["binds"] = host.binds
     if host.tmpfs:
         kept["tmpfs"] = host.tmpfs
+    if host.mounts:
+        kept["mounts"] = msgspec.to_builtins(host.mounts)
     return kept
 
 
@@ -181,7 +188,7 @@ def _working_dir(path: str) -> str:
 
 
 def _mounts(host: HostConfig) -> tuple[MountRequest, ...]:
-    result = [mounts.bind(text) for text in host.binds or ()]
+    result = [mounts.bind(text, host.volume_driver or "") for text in host.binds or ()]
     result += [mounts.mount(given) for given in host.mounts or ()]
     result += mounts.tmpfs(host.tmpfs or {})
     seen: set[str] = set()

@@ -35,7 +35,7 @@ def bind_text(mount: MountRequest) -> str:
 def _general(container: Container) -> dict[str, Any]:
     config, origin = container.config, container.origin
     result: dict[str, Any] = {
-        "Binds": origin.get("binds") or _binds(config),
+        "Binds": origin.get("binds") or (None if "mounts" in origin else _binds(config)),
         "ContainerIDFile": "",
         "LogConfig": {"Type": config.log.driver, "Config": config.log.options},
         "NetworkMode": config.namespaces.network,
@@ -46,7 +46,7 @@ def _general(container: Container) -> dict[str, Any]:
         },
         "AutoRemove": config.auto_remove,
         "VolumeDriver": "",
-        "VolumesFrom": None,
+        "VolumesFrom": list(config.volumes_from) or None,
         "ConsoleSize": list(config.console_size or (0, 0)),
         "Annotations": config.annotations or None,
         "Dns": list(config.dns),
@@ -65,16 +65,26 @@ def _general(container: Container) -> dict[str, Any]:
         result["Init"] = True
     if config.sysctls:
         result["Sysctls"] = config.sysctls
-    tmpfs = origin.get("tmpfs")
+    tmpfs = origin.get("tmpfs") or {}
     if tmpfs:
         result["Tmpfs"] = tmpfs
-    mounts = [_mount(mount) for mount in config.mounts if not mount.create_source]
-    mounts = [mount for mount in mounts if mount["Target"] not in (tmpfs or {})]
+    if "mounts" in origin:
+        mounts = [_without_nothing(mount) for mount in origin["mounts"]]
+    else:
+        mounts = [_mount(mount) for mount in _not_shown(config) if mount.target not in tmpfs]
     return result | ({"Mounts": mounts} if mounts else {})
 
 
 def _binds(config: ContainerConfig) -> list[str] | None:
-    return [bind_text(mount) for mount in config.mounts if mount.create_source] or None
+    shown = [m for m in config.mounts if m.create_source or (m.type == "volume" and m.mode)]
+    return [bind_text(mount) for mount in shown] or None
+
+
+def _not_shown(config: ContainerConfig) -> list[MountRequest]:
+    """The mounts that ``Binds`` does not show and the user asked for."""
+    if config.volumes_from:
+        return []
+    return [m for m in config.mounts if not (m.create_source or m.anonymous or m.mode)]
 
 
 def _mount(mount: MountRequest) -> dict[str, Any]:
@@ -86,6 +96,17 @@ def _mount(mount: MountRequest) -> dict[str, Any]:
     if mount.propagation:
         result["BindOptions"] = {"Propagation": mount.propagation}
     return result
+
+
+def _without_nothing(given: Any) -> Any:
+    """What was sent, without the members that said nothing."""
+    if not isinstance(given, dict):
+        return given
+    return {
+        name: _without_nothing(value)
+        for name, value in given.items()
+        if value is not None and value is not False
+    }
 
 
 def _isolation(config: ContainerConfig) -> dict[str, Any]:

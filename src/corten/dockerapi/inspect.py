@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from corten.dockerapi import merge
+from corten.dockerapi import endpoints, merge
 from corten.dockerapi.hostview import host_config, port_map
 from corten.dockerapi.times import ZERO, rfc3339
 from corten.dockerapi.versions import Version
@@ -13,13 +13,18 @@ from corten.engine.types import Container, Endpoint, MountRequest, State
 
 
 def container(
-    record: Container, image: dict[str, Any], execs: Sequence[str], version: Version
+    record: Container,
+    image: dict[str, Any],
+    execs: Sequence[str],
+    version: Version,
+    volume_path: Callable[[str], str] = lambda name: "",
 ) -> dict[str, Any]:
     """The whole document, as clients of ``version`` expect it.
 
     Arguments:
         image: the image's configuration (its ``config`` member is used), ``{}`` if unknown.
         execs: ids of execs that run.
+        volume_path: where a volume's files lie, by its name.
     """
     settings = merge.config(record, image.get("config") or {})
     if version < (1, 44):
@@ -45,46 +50,23 @@ def container(
         "ExecIDs": list(execs) or None,
         "HostConfig": host_config(record),
         "GraphDriver": {"Name": record.snapshotter, "Data": None},
-        "Mounts": mount_points(record.config.mounts),
+        "Mounts": mount_points(record, volume_path),
         "Config": settings,
         "NetworkSettings": _network_settings(record, version),
     }
 
 
-def mount_points(mounts: Sequence[MountRequest]) -> list[dict[str, Any]]:
-    """``Mounts``: what is mounted, without the tmpfs of ``--tmpfs``, as docker leaves it out."""
-    return [_mount_point(mount) for mount in mounts]
-
-
-def endpoint(record: Endpoint, container_id: str = "") -> dict[str, Any]:
-    """``EndpointSettings`` of one network."""
-    return {
-        "IPAMConfig": None,
-        "Links": None,
-        "Aliases": None,
-        "MacAddress": record.mac_address,
-        "DriverOpts": None,
-        "GwPriority": 0,
-        "NetworkID": record.network_id,
-        "EndpointID": record.endpoint_id,
-        "Gateway": record.gateway4,
-        "IPAddress": record.ipv4,
-        "IPPrefixLen": record.ipv4_prefix,
-        "IPv6Gateway": record.gateway6,
-        "GlobalIPv6Address": record.ipv6,
-        "GlobalIPv6PrefixLen": record.ipv6_prefix,
-        "DNSNames": list(record.dns_names) or None,
-    }
-
-
-def networks(record: Container) -> dict[str, dict[str, Any]]:
-    """The networks by name; before a start those that were asked for."""
-    found = {entry.network: endpoint(entry) for entry in record.endpoints}
-    wanted = record.config.namespaces.network
-    name = "bridge" if wanted == "default" else wanted
-    if not found and not name.startswith("container:"):
-        found[name] = endpoint(Endpoint(network=name))
-    return found
+def mount_points(
+    record: Container, volume_path: Callable[[str], str] = lambda name: ""
+) -> list[dict[str, Any]]:
+    """``Mounts``: what is mounted, the volumes by their names; without the tmpfs of
+    ``--tmpfs``, as docker leaves them out."""
+    hidden = record.origin.get("tmpfs", ())
+    return [
+        _volume_point(mount, volume_path) if mount.type == "volume" else _mount_point(mount)
+        for mount in record.config.mounts
+        if mount.target not in hidden
+    ]
 
 
 def _state(state: State) -> dict[str, Any]:
@@ -106,14 +88,26 @@ def _state(state: State) -> dict[str, Any]:
 
 
 def _mount_point(mount: MountRequest) -> dict[str, Any]:
-    mode = ["ro"] if mount.read_only else []
     return {
         "Type": mount.type,
         "Source": mount.source,
         "Destination": mount.target,
-        "Mode": ",".join(mode),
+        "Mode": mount.mode or ("ro" if mount.read_only else ""),
         "RW": not mount.read_only,
         "Propagation": mount.propagation or ("rprivate" if mount.type == "bind" else ""),
+    }
+
+
+def _volume_point(mount: MountRequest, volume_path: Callable[[str], str]) -> dict[str, Any]:
+    return {
+        "Type": "volume",
+        "Name": mount.source,
+        "Source": volume_path(mount.source),
+        "Destination": mount.target,
+        "Driver": "local",
+        "Mode": mount.mode,
+        "RW": not mount.read_only,
+        "Propagation": mount.propagation,
     }
 
 
@@ -129,7 +123,7 @@ def _network_settings(record: Container, version: Version) -> dict[str, Any]:
         "SandboxID": record.id if alive else "",
         "SandboxKey": key,
         "Ports": bound,
-        "Networks": networks(record),
+        "Networks": endpoints.networks(record),
     }
     if version < (1, 52):
         settings |= _old_network_settings(record)
@@ -141,7 +135,7 @@ def _old_network_settings(record: Container) -> dict[str, Any]:
     default = next(
         (entry for entry in record.endpoints if entry.network == "bridge"), Endpoint(network="")
     )
-    shown = endpoint(default)
+    shown = endpoints.settings(default)
     names = (
         "EndpointID",
         "Gateway",

@@ -19,7 +19,7 @@ def config(container: Container, image: dict[str, Any]) -> dict[str, Any]:
     own = container.config
     entrypoint, cmd = _program(container, image)
     attach = container.origin.get("attach", ())
-    result = {
+    result: dict[str, Any] = {
         "Hostname": own.hostname or ("" if own.namespaces.uts == "host" else container.id[:12]),
         "Domainname": own.domainname,
         "User": own.user or image.get("User", ""),
@@ -32,7 +32,7 @@ def config(container: Container, image: dict[str, Any]) -> dict[str, Any]:
         "Env": environment(own.env, image.get("Env") or ()),
         "Cmd": cmd,
         "Image": own.image,
-        "Volumes": image.get("Volumes") or None,
+        "Volumes": {place: {} for place in own.volumes} or None,
         "WorkingDir": own.working_dir or image.get("WorkingDir", ""),
         "Entrypoint": entrypoint,
         "OnBuild": image.get("OnBuild") or None,

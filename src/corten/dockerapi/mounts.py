@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Iterable, Mapping
 
-from corten.dockerapi.requests import Mount
+from corten.dockerapi.requests import DriverConfig, Mount, VolumeOptions
 from corten.engine.types import MountRequest
 from corten.errors import InvalidArgument, Unimplemented
 
@@ -26,8 +26,11 @@ _OPPOSITES = {
 }
 
 
-def bind(text: str) -> MountRequest:
+def bind(text: str, driver: str = "") -> MountRequest:
     """One of ``Binds``: ``/host:/container[:options]``, or a volume's name for the first.
+
+    Arguments:
+        driver: of a volume that is not there yet.
 
     Raises:
         InvalidArgument: in dockerd's words.
@@ -50,9 +53,11 @@ def bind(text: str) -> MountRequest:
         target=target,
         read_only="ro" in words,
         propagation=next((word for word in words if word in _PROPAGATIONS), ""),
-        options=("nocopy",) if "nocopy" in words else (),
         create_source=not named,
         selinux_relabel="z" in words or "Z" in words,
+        mode=",".join(words) or ("z" if named else ""),
+        no_copy="nocopy" in words,
+        driver=driver if named else "",
     )
 
 
@@ -136,18 +141,28 @@ def _tmpfs_mount(given: Mount, target: str) -> MountRequest:
 
 def _volume_mount(given: Mount, target: str) -> MountRequest:
     options = given.volume_options
-    own: tuple[str, ...] = ()
-    if options is not None:
-        if options.driver_config or options.subpath or options.labels:
-            raise Unimplemented("VolumeOptions of a mount are not implemented by corten yet")
-        own = ("nocopy",) if options.no_copy else ()
+    options = options or VolumeOptions()
+    driver = options.driver_config or DriverConfig()
+    if options.subpath and not _stays_inside(options.subpath):
+        raise _invalid(
+            "volume", f"subpath must be a relative path within the volume: {options.subpath}"
+        )
     return MountRequest(
         type="volume",
         source=given.source or "",
         target=target,
         read_only=bool(given.read_only),
-        options=own,
+        mode="z",
+        no_copy=bool(options.no_copy),
+        subpath=options.subpath or "",
+        driver=driver.name or "",
+        driver_options=driver.options,
+        labels=options.labels,
     )
+
+
+def _stays_inside(path: str) -> bool:
+    return not path.startswith("/") and ".." not in path.split("/")
 
 
 def _later(given: Mount, target: str) -> MountRequest:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from corten.dockerapi.requests import HostPort
 from corten.engine.types import PortBinding
-from corten.errors import InvalidArgument, Unimplemented
+from corten.errors import InvalidArgument
 
 _PROTOCOLS = ("tcp", "udp", "sctp")
 
@@ -35,7 +35,6 @@ def bindings(given: Mapping[str, list[HostPort] | None]) -> tuple[PortBinding, .
 
     Raises:
         InvalidArgument: a port that is none.
-        Unimplemented: a range of host ports to choose from.
     """
     result = []
     for text, wanted in given.items():
@@ -48,13 +47,12 @@ def _binding(port: int, protocol: str, host: HostPort) -> PortBinding:
     first = last = 0
     if host.host_port:
         first, last = _range(host.host_port, host.host_port, low=0)
-    if first != last:
-        raise Unimplemented(
-            f"a range of host ports to choose from (PortBindings, {host.host_port}) "
-            "is not implemented by corten yet"
-        )
     return PortBinding(
-        container_port=port, protocol=protocol, host_ip=host.host_ip or "", host_port=first
+        container_port=port,
+        protocol=protocol,
+        host_ip=host.host_ip or "",
+        host_port=first,
+        host_port_end=last if last > first else 0,
     )
 
 

@@ -13,6 +13,8 @@ from corten.errors import InvalidArgument
 Filters = dict[str, list[str]]
 
 _FALSE = frozenset({"", "0", "no", "false", "none"})
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SECONDS = re.compile(r"(-?\d+)(?:\.(\d{1,9})\d*)?")
 
 
@@ -64,6 +66,18 @@ def _nanoseconds(text: str) -> int:
     moment = datetime.fromisoformat(whole)
     nanoseconds = int(fraction[1].ljust(9, "0")) if fraction else 0
     return int(moment.timestamp()) * 10**9 + nanoseconds
+
+
+def moment(text: str, now: int) -> int:
+    """``until`` of a prune: as :func:`timestamp`, or how long ago: ``10m``, ``1h30m``.
+
+    Arguments:
+        now: nanoseconds since the epoch.
+    """
+    parts = _DURATION.findall(text)
+    if parts and "".join(number + unit for number, unit in parts) == text:
+        return now - int(sum(float(number) * _UNITS[unit] for number, unit in parts) * 1e9)
+    return timestamp({"until": text}, "until")
 
 
 def filters(text: str, allowed: Collection[str]) -> Filters:

@@ -6,7 +6,7 @@ with a warning as dockerd does. Nothing is dropped in silence.
 
 from __future__ import annotations
 
-from corten.dockerapi.requests import CreateBody, Endpoint, HostConfig
+from corten.dockerapi.requests import CreateBody, HostConfig
 from corten.errors import InvalidArgument, Unimplemented
 
 _LATER = {
@@ -19,14 +19,12 @@ _LATER = {
     "cpu_realtime_runtime": "CpuRealtimeRuntime",
     "device_cgroup_rules": "DeviceCgroupRules",
     "device_requests": "DeviceRequests (--gpus)",
-    "volumes_from": "VolumesFrom",
     "links": "Links",
     "storage_opt": "StorageOpt",
     "cgroup": "Cgroup",
 }
 _LOG_DRIVERS = ("", "json-file", "none")
 _LOG_OPTIONS = ("max-size", "max-file")
-_DEFAULT_NETWORKS = ("", "default", "bridge")
 
 
 def check(body: CreateBody, host: HostConfig) -> None:
@@ -41,13 +39,8 @@ def check(body: CreateBody, host: HostConfig) -> None:
             raise _later(f"HostConfig.{name}")
     if (host.isolation or "default") != "default":
         raise InvalidArgument(f"invalid isolation ({host.isolation}): linux has none")
-    if host.volume_driver and host.volume_driver != "local":
-        raise _later(f"HostConfig.VolumeDriver ({host.volume_driver})")
-    if body.volumes:
-        raise _later(f"Volumes (an anonymous volume at {next(iter(body.volumes))})")
     _check_restart(host)
     _check_log(host)
-    _check_networks(body, host)
 
 
 def warnings(body: CreateBody, host: HostConfig) -> list[str]:
@@ -65,15 +58,6 @@ def warnings(body: CreateBody, host: HostConfig) -> list[str]:
             "this can result in the system running out of resources."
         )
     return result
-
-
-def mac_address(body: CreateBody) -> str:
-    """The address asked for, in the old place or in the new one."""
-    endpoints = (body.networking_config and body.networking_config.endpoints_config) or {}
-    for endpoint in endpoints.values():
-        if endpoint is not None and endpoint.mac_address:
-            return endpoint.mac_address
-    return body.mac_address or ""
 
 
 def _check_restart(host: HostConfig) -> None:
@@ -106,31 +90,6 @@ def _check_log(host: HostConfig) -> None:
             continue
         if option not in _LOG_OPTIONS:
             raise _later(f"the log option {option}")
-
-
-def _check_networks(body: CreateBody, host: HostConfig) -> None:
-    endpoints = (body.networking_config and body.networking_config.endpoints_config) or {}
-    mode = host.network_mode or "default"
-    for name, endpoint in endpoints.items():
-        same = name == mode or (name in _DEFAULT_NETWORKS and mode in _DEFAULT_NETWORKS)
-        if not same:
-            raise _later(f"NetworkingConfig: a further network ({name})")
-        if endpoint is not None:
-            _check_endpoint(endpoint)
-
-
-def _check_endpoint(endpoint: Endpoint) -> None:
-    ipam = endpoint.ipam_config
-    if ipam is not None and (ipam.ipv4_address or ipam.ipv6_address or ipam.link_local_ips):
-        raise InvalidArgument(
-            "user specified IP address is supported on user defined networks only"
-        )
-    if endpoint.aliases:
-        raise InvalidArgument("network-scoped aliases are only supported for user-defined networks")
-    if endpoint.links:
-        raise _later("NetworkingConfig: Links")
-    if endpoint.driver_opts:
-        raise _later("NetworkingConfig: DriverOpts")
 
 
 def _later(what: str) -> Unimplemented:

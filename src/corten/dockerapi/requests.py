@@ -69,10 +69,15 @@ class TmpfsOptions(_Body):
     options: list[list[str]] | None = None
 
 
+class DriverConfig(_Body):
+    name: str | None = None
+    options: dict[str, str] | None = None
+
+
 class VolumeOptions(_Body):
     no_copy: bool | None = None
     labels: dict[str, str] | None = None
-    driver_config: dict[str, Any] | None = None
+    driver_config: DriverConfig | None = None
     subpath: str | None = None
 
 
@@ -181,6 +186,55 @@ class Endpoint(_Body):
     gw_priority: int | None = None
 
 
+class IpamConfig(_Body):
+    """One subnet of a network that is made."""
+
+    subnet: str | None = None
+    ip_range: str | None = msgspec.field(default=None, name="IPRange")
+    gateway: str | None = None
+    aux_addresses: dict[str, str] | None = msgspec.field(default=None, name="AuxiliaryAddresses")
+    aux_address: dict[str, str] | None = msgspec.field(default=None, name="AuxAddress")
+
+
+class IpamBody(_Body):
+    driver: str | None = None
+    config: list[IpamConfig] | None = None
+    options: dict[str, str] | None = None
+
+
+class NetworkBody(_Body):
+    """``POST /networks/create``."""
+
+    name: str = ""
+    check_duplicate: bool | None = None
+    driver: str | None = None
+    scope: str | None = None
+    internal: bool | None = None
+    attachable: bool | None = None
+    ingress: bool | None = None
+    config_only: bool | None = None
+    config_from: dict[str, str] | None = None
+    ipam: IpamBody | None = msgspec.field(default=None, name="IPAM")
+    enable_ipv6: bool | None = msgspec.field(default=None, name="EnableIPv6")
+    enable_ipv4: bool | None = msgspec.field(default=None, name="EnableIPv4")
+    options: dict[str, str] | None = None
+    labels: dict[str, str] | None = None
+
+
+class ConnectBody(_Body):
+    """``POST /networks/{id}/connect``."""
+
+    container: str = ""
+    endpoint_config: Endpoint | None = None
+
+
+class DisconnectBody(_Body):
+    """``POST /networks/{id}/disconnect``."""
+
+    container: str = ""
+    force: bool | None = None
+
+
 class Networking(_Body):
     endpoints_config: dict[str, Endpoint | None] | None = None
 
@@ -212,6 +266,15 @@ class CreateBody(_Body):
     stop_timeout: int | None = None
     host_config: HostConfig | None = None
     networking_config: Networking | None = None
+
+
+class VolumeBody(_Body):
+    """``POST /volumes/create``."""
+
+    name: str | None = None
+    driver: str | None = None
+    driver_opts: dict[str, str] | None = None
+    labels: dict[str, str] | None = None
 
 
 class ExecBody(_Body):

@@ -6,7 +6,17 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from corten.dockerapi import containers, events, execs, images, networks, pull, streaming, system
+from corten.dockerapi import (
+    containers,
+    events,
+    execs,
+    images,
+    networks,
+    pull,
+    streaming,
+    system,
+    volumes,
+)
 from corten.dockerapi.call import Call
 from corten.dockerapi.missing import missing_routes
 from corten.dockerapi.router import Router
@@ -46,11 +56,21 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("POST", "/images/create", pull.create_image),
     ("GET", "/images/{name*}/json", images.inspect_image),
     ("DELETE", "/images/{name*}", images.remove_image),
-    # what there is none of, or only as a list
+    # volumes
+    ("GET", "/volumes", volumes.list_volumes),
+    ("GET", "/volumes/{name}", volumes.inspect_volume),
+    ("POST", "/volumes/create", volumes.create_volume),
+    ("POST", "/volumes/prune", volumes.prune_volumes),
+    ("DELETE", "/volumes/{name}", volumes.remove_volume),
+    # networks
     ("GET", "/networks", networks.list_networks),
+    ("POST", "/networks/create", networks.create_network),
+    ("POST", "/networks/prune", networks.prune_networks),
     ("GET", "/networks/{id}", networks.inspect_network),
-    ("GET", "/volumes", system.volumes),
-    ("GET", "/volumes/{name}", networks.no_volume),
+    ("DELETE", "/networks/{id}", networks.remove_network),
+    ("POST", "/networks/{id}/connect", networks.connect),
+    ("POST", "/networks/{id}/disconnect", networks.disconnect),
+    # what there is none of
     ("GET", "/plugins", system.plugins),
     ("GET", "/plugins/{name*}/json", networks.no_plugin),
 ]

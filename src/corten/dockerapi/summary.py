@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from corten.dockerapi import inspect, ports, query
+from corten.dockerapi import endpoints, inspect, ports, query
 from corten.dockerapi.times import human
 from corten.engine.types import Container, State
 from corten.errors import InvalidArgument, NotFound
@@ -52,8 +52,8 @@ def summary(record: Container, labels: dict[str, str], now: int) -> dict[str, An
         "State": record.state.status,
         "Status": status(record.state, now),
         "HostConfig": {"NetworkMode": record.config.namespaces.network},
-        "NetworkSettings": {"Networks": inspect.networks(record)},
-        "Mounts": inspect.mount_points(record.config.mounts),
+        "NetworkSettings": {"Networks": endpoints.networks(record)},
+        "Mounts": inspect.mount_points(record),
     }
 
 
@@ -189,7 +189,7 @@ def _published(record: Container) -> list[str]:
 
 
 def _in_network(record: Container, wanted: Iterable[str]) -> bool:
-    names = set(inspect.networks(record))
+    names = set(endpoints.networks(record))
     ids = [entry.network_id for entry in record.endpoints]
     return any(
         value in names or any(value and ident.startswith(value) for ident in ids)

@@ -118,7 +118,7 @@ def _offers(facts: dict[str, Any]) -> dict[str, Any]:
     networks = ["bridge", "host", "null"]
     return {
         "Plugins": {
-            "Volume": [],
+            "Volume": ["local"],
             "Network": networks,
             "Authorization": None,
             "Log": ["json-file", "none"],
@@ -166,11 +166,6 @@ async def auth(call: Call) -> web.Response:
         "checking credentials (docker login) is not implemented by corten yet",
         hint="a pull uses the credentials in ~/.docker/config.json",
     )
-
-
-async def volumes(call: Call) -> web.Response:
-    """``GET /volumes``: there are none yet."""
-    return json({"Volumes": [], "Warnings": None})
 
 
 async def plugins(call: Call) -> web.Response:

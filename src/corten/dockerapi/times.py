@@ -19,6 +19,11 @@ def rfc3339(nanoseconds: int) -> str:
     return f"{text}.{digits}Z" if digits else f"{text}Z"
 
 
+def seconds(nanoseconds: int) -> str:
+    """RFC 3339 in UTC without a fraction, as docker tells when a volume was made."""
+    return rfc3339(nanoseconds // 10**9 * 10**9)
+
+
 def rfc3339_fixed(nanoseconds: int) -> str:
     """The same with all nine digits, as in ``docker logs --timestamps``."""
     seconds, fraction = divmod(nanoseconds, 10**9)

@@ -10,7 +10,7 @@ synchronous, take no lock and read the last committed state.
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from corten.engine.types import (
@@ -21,13 +21,19 @@ from corten.engine.types import (
     Exec,
     ExecConfig,
     ExitStatus,
+    Identity,
     Image,
     LogLine,
+    NetworkRequest,
     Pod,
     PodConfig,
     Progress,
     Tenant,
+    Volume,
 )
+from corten.networks.explain import Way as Way
+from corten.networks.types import Network as Network
+from corten.networks.types import NetworkSpec as NetworkSpec
 from corten.networks.types import PodNetworkStatus
 
 WaitCondition = Literal["not-running", "next-exit", "removed"]
@@ -56,6 +62,11 @@ class Engine(Protocol):
     ) -> Container:
         """Stop signal, then SIGKILL after ``timeout`` seconds (None: the container's, else 10;
         -1: never). NotModified if it does not run."""
+
+    async def restart_container(
+        self, tenant: Tenant, ref: str, *, timeout: float | None = None, signal: str = ""
+    ) -> Container:
+        """Stop, if it runs, and start. One made to be removed with its end is not removed."""
 
     async def kill_container(self, tenant: Tenant, ref: str, *, signal: str = "KILL") -> None:
         """Send a signal by name or number. FailedPrecondition if it does not run."""
@@ -114,6 +125,9 @@ class Engine(Protocol):
     ) -> AsyncIterator[LogLine]: ...
 
     async def update_container(self, tenant: Tenant, ref: str, changes: Any) -> Container: ...
+
+    def container_identity(self, tenant: Tenant, ref: str) -> Identity | None:
+        """Whom the container's first process runs as; None: it does not run."""
 
     async def top_container(self, tenant: Tenant, ref: str) -> list[int]:
         """Process ids (of the daemon's PID namespace) in the container's cgroup."""
@@ -176,6 +190,71 @@ class Engine(Protocol):
 
     async def remove_image(self, tenant: Tenant, ref: str, *, force: bool = False) -> list[Event]:
         """Untag or delete; the events tell which (``untag``, ``delete``)."""
+
+    # volumes ---------------------------------------------------------------------------
+    async def create_volume(
+        self,
+        tenant: Tenant,
+        name: str = "",
+        *,
+        driver: str = "",
+        options: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Volume:
+        """Make a volume, or get the one of this name. Without a name it is anonymous.
+
+        Arguments:
+            options: of the driver ``local``, as docker's: ``type``, ``device``, ``o``.
+        Raises:
+            InvalidArgument: name or options. NotFound: another driver.
+        """
+
+    def get_volume(self, tenant: Tenant, name: str) -> Volume: ...
+
+    def list_volumes(self, tenant: Tenant) -> Sequence[Volume]:
+        """By name."""
+
+    async def remove_volume(self, tenant: Tenant, name: str, *, force: bool = False) -> None:
+        """With its files. FailedPrecondition: a container uses it, running or not; ``force``
+        makes one that is not there no error."""
+
+    async def prune_volumes(
+        self, tenant: Tenant, names: Sequence[str] | None = None
+    ) -> tuple[list[str], int]:
+        """Remove those of ``names`` (None: of all) that no container uses; the removed ones and
+        the bytes that their files had."""
+
+    async def volume_size(self, tenant: Tenant, name: str) -> int:
+        """Bytes of a volume's files; it walks them."""
+
+    # networks --------------------------------------------------------------------------
+    async def create_network(self, tenant: Tenant, spec: NetworkSpec) -> Network:
+        """Record and bridge. AlreadyExists (name), InvalidArgument, PermissionDenied."""
+
+    def get_network(self, tenant: Tenant, ref: str) -> Network: ...
+
+    def list_networks(self, tenant: Tenant) -> Sequence[Network]:
+        """The built-in ones, and the tenant's, the oldest first."""
+
+    async def remove_network(self, tenant: Tenant, ref: str) -> Network:
+        """PermissionDenied: somebody is connected, or it is built in."""
+
+    async def connect_network(self, tenant: Tenant, ref: str, request: NetworkRequest) -> None:
+        """Connect the container ``ref`` to the network of the request, running or not."""
+
+    async def disconnect_network(
+        self, tenant: Tenant, ref: str, network: str, *, force: bool = False
+    ) -> None: ...
+
+    async def prune_networks(
+        self, tenant: Tenant, wanted: Callable[[Network], bool]
+    ) -> Sequence[Network]:
+        """Remove those that nobody is connected to and that are ``wanted``."""
+
+    async def explain_network(
+        self, tenant: Tenant, src: str, dst: str, *, port: int = 0, protocol: str = "tcp"
+    ) -> Way:
+        """The way of a packet between two of: a container, its address, ``host``, ``outside``."""
 
     # the rest --------------------------------------------------------------------------
     def events(

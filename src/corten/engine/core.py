@@ -5,20 +5,24 @@ from __future__ import annotations
 import os
 import socket
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from corten.engine import facts, states
 from corten.engine.contract import ProgressSink, WaitCondition
 from corten.engine.creating import Creator
 from corten.engine.execs import Execs
+from corten.engine.identities import identity_of
 from corten.engine.joining import Joiner
 from corten.engine.library import Library
 from corten.engine.logs import Query, read_log
+from corten.engine.netadmin import NetworkAdmin
+from corten.engine.operations import logged
 from corten.engine.parts import Parts
 from corten.engine.podding import Pods
 from corten.engine.recovery import Recovery
 from corten.engine.removing import Remover
+from corten.engine.restarting import Restarter
 from corten.engine.runs import Runs
 from corten.engine.settings import EngineSettings
 from corten.engine.starting import Starter
@@ -32,16 +36,22 @@ from corten.engine.types import (
     Exec,
     ExecConfig,
     ExitStatus,
+    Identity,
     Image,
     LogLine,
+    NetworkRequest,
     Pod,
     PodConfig,
     Tenant,
+    Volume,
 )
+from corten.engine.volumes.service import Volumes
+from corten.engine.volumes.using import Using
 from corten.errors import InvalidArgument
 from corten.launch import groups
 from corten.launch.messages import ReopenLog
-from corten.networks.types import PodNetworkStatus
+from corten.networks.explain import Way
+from corten.networks.types import Network, NetworkSpec, PodNetworkStatus
 from corten.store import Database
 
 if TYPE_CHECKING:
@@ -65,14 +75,18 @@ class Engine:
         parts = self._parts = Parts(settings, db, boot=boot_id)
         self._library = Library(parts)
         self._signaller = Signaller(parts)
-        self._remover = Remover(parts, self._signaller)
-        self._creator = Creator(parts, self._library)
+        self._volumes = Volumes(parts)
+        using = Using(parts, self._volumes)
+        self._remover = Remover(parts, self._signaller, using)
+        self._creator = Creator(parts, self._library, using)
         self._runs = Runs(parts, self._exited)
         self._joiner = Joiner(parts)
-        self._starter = Starter(parts, self._runs, self._joiner)
+        self._starter = Starter(parts, self._runs, self._joiner, using)
+        self._restarter = Restarter(parts, self._signaller, self._starter)
         self._streams = Streams(parts)
         self._execs = Execs(parts)
         self._pods = Pods(parts, self._signaller, self._remover)
+        self._networks = NetworkAdmin(parts)
         parts.auto_remove = self._remover.begin
 
     # life ------------------------------------------------------------------------------
@@ -81,27 +95,38 @@ class Engine:
         """The images' journal: writes the event of a change in its transaction."""
         self._library.journal(connection, change)
 
+    def network_journal(
+        self, connection: sqlite3.Connection, action: str, network: Network
+    ) -> None:
+        """The networks' journal: writes the event of a change in its transaction."""
+        self._networks.journal(connection, action, network)
+
     async def start(
         self, *, images: ImageService, snapshots: Snapshotter, networks: NetworkService
     ) -> None:
         """Recover what an earlier daemon left, then start the launcher."""
         parts = self._parts
         parts.images, parts.snapshots, parts.networks = images, snapshots, networks
+        parts.resolver.networks = networks
         for name in ("run", "pods", "podfiles", "netns", "rootfs"):
             os.makedirs(f"{parts.settings.state}/{name}", mode=0o711, exist_ok=True)
-        os.makedirs(f"{parts.settings.root}/containers", mode=0o711, exist_ok=True)
+        for name in ("containers", "volumes"):
+            os.makedirs(f"{parts.settings.root}/{name}", mode=0o711, exist_ok=True)
         recovery = Recovery(
             parts,
             creator=self._creator,
             runs=self._runs,
             signaller=self._signaller,
             remover=self._remover,
+            restarter=self._restarter,
             execs=self._execs,
             pods=self._pods,
+            volumes=self._volumes,
         )
         await recovery.run()
         parts.launcher.start()
         await parts.launcher.ready()
+        await logged(parts.resolver.recover(), "resolver")
         parts.netns.fill()
 
     async def close(self) -> None:
@@ -110,6 +135,7 @@ class Engine:
         parts.events.close()
         await parts.netns.close()
         await parts.operations.settle(_SETTLE)
+        await parts.resolver.close()
         await parts.launcher.stop()
         for run in list(parts.runs.values()):
             run.monitor.close()
@@ -122,6 +148,8 @@ class Engine:
 
     def _exited(self, container_id: str) -> None:
         record = self._parts.view.containers.get(container_id)
+        if container_id in self._parts.restarting:
+            return
         if record is not None and record.config.auto_remove:
             self._remover.begin(container_id)
 
@@ -149,6 +177,11 @@ class Engine:
     ) -> Container:
         return await self._signaller.stop(tenant, ref, timeout=timeout, signal=signal)
 
+    async def restart_container(
+        self, tenant: Tenant, ref: str, *, timeout: float | None = None, signal: str = ""
+    ) -> Container:
+        return await self._restarter.restart(tenant, ref, timeout=timeout, signal=signal)
+
     async def kill_container(self, tenant: Tenant, ref: str, *, signal: str = "KILL") -> None:
         await self._signaller.kill(tenant, ref, signal=signal)
 
@@ -167,7 +200,7 @@ class Engine:
     async def remove_container(
         self, tenant: Tenant, ref: str, *, force: bool = False, volumes: bool = False
     ) -> None:
-        await self._remover.remove(tenant, ref, force=force)
+        await self._remover.remove(tenant, ref, force=force, volumes=volumes)
 
     async def pause_container(self, tenant: Tenant, ref: str) -> None:
         await self._signaller.pause(tenant, ref)
@@ -232,6 +265,10 @@ class Engine:
 
     async def update_container(self, tenant: Tenant, ref: str, changes: Any) -> Container:
         return await self._signaller.update(tenant, ref, changes)
+
+    def container_identity(self, tenant: Tenant, ref: str) -> Identity | None:
+        record = self._parts.view.container(tenant, ref)
+        return identity_of(record.state.pid) if states.is_running(record) else None
 
     async def top_container(self, tenant: Tenant, ref: str) -> list[int]:
         return await self._signaller.top(tenant, ref)
@@ -312,6 +349,70 @@ class Engine:
 
     async def remove_image(self, tenant: Tenant, ref: str, *, force: bool = False) -> list[Event]:
         return await self._library.remove(tenant, ref, force=force)
+
+    # volumes ---------------------------------------------------------------------------
+
+    async def create_volume(
+        self,
+        tenant: Tenant,
+        name: str = "",
+        *,
+        driver: str = "",
+        options: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Volume:
+        return await self._volumes.create(
+            tenant, name, driver=driver, options=options, labels=labels
+        )
+
+    def get_volume(self, tenant: Tenant, name: str) -> Volume:
+        return self._volumes.get(tenant, name)
+
+    def list_volumes(self, tenant: Tenant) -> Sequence[Volume]:
+        return self._volumes.all(tenant)
+
+    async def remove_volume(self, tenant: Tenant, name: str, *, force: bool = False) -> None:
+        await self._volumes.remove(tenant, name, force=force)
+
+    async def prune_volumes(
+        self, tenant: Tenant, names: Sequence[str] | None = None
+    ) -> tuple[list[str], int]:
+        return await self._volumes.prune(tenant, names)
+
+    async def volume_size(self, tenant: Tenant, name: str) -> int:
+        return await self._volumes.size(self._volumes.get(tenant, name))
+
+    # networks --------------------------------------------------------------------------
+
+    async def create_network(self, tenant: Tenant, spec: NetworkSpec) -> Network:
+        return await self._networks.create(tenant, spec)
+
+    def get_network(self, tenant: Tenant, ref: str) -> Network:
+        return self._parts.networks.find(ref, tenant)
+
+    def list_networks(self, tenant: Tenant) -> Sequence[Network]:
+        return self._parts.networks.networks(tenant)
+
+    async def remove_network(self, tenant: Tenant, ref: str) -> Network:
+        return await self._networks.remove(tenant, ref)
+
+    async def connect_network(self, tenant: Tenant, ref: str, request: NetworkRequest) -> None:
+        await self._networks.connect(tenant, ref, request)
+
+    async def disconnect_network(
+        self, tenant: Tenant, ref: str, network: str, *, force: bool = False
+    ) -> None:
+        await self._networks.disconnect(tenant, ref, network, force=force)
+
+    async def prune_networks(
+        self, tenant: Tenant, wanted: Callable[[Network], bool]
+    ) -> Sequence[Network]:
+        return await self._networks.prune(tenant, wanted)
+
+    async def explain_network(
+        self, tenant: Tenant, src: str, dst: str, *, port: int = 0, protocol: str = "tcp"
+    ) -> Way:
+        return await self._networks.explain(tenant, src, dst, port=port, protocol=protocol)
 
     # the rest --------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -12,12 +13,23 @@ from corten.engine.boot import wall_ns
 from corten.engine.door import Tx
 from corten.engine.etcfiles import paths as etc_paths
 from corten.engine.library import Library
+from corten.engine.networking import all_requests
 from corten.engine.parts import Parts
 from corten.engine.specgen.build import Surroundings, validate
 from corten.engine.specgen.devices import HostDevice
 from corten.engine.specgen.signals import signal_number
+from corten.engine.tables import Intent
 from corten.engine.trees import remove_tree
-from corten.engine.types import Container, ContainerConfig, Namespaces, Pod, Tenant
+from corten.engine.types import (
+    Container,
+    ContainerConfig,
+    Namespaces,
+    NetworkRequest,
+    Pod,
+    Tenant,
+    Volume,
+)
+from corten.engine.volumes.using import Using
 from corten.errors import (
     AlreadyExists,
     CortenError,
@@ -32,9 +44,10 @@ _PREPARE = 60.0  # seconds for the directories, on a disk that is under load
 class Creator:
     """``create_container``."""
 
-    def __init__(self, parts: Parts, library: Library) -> None:
+    def __init__(self, parts: Parts, library: Library, using: Using) -> None:
         self._library = library
         self._parts = parts
+        self._using = using
 
     async def create(
         self,
@@ -73,55 +86,107 @@ class Creator:
         merged = specgen.merge_image(config, image.config, labels=tenant == "docker")
         if pod is not None:
             merged = _in_pod(merged, pod)
+        merged, volumes = self._using.resolve(tenant, merged)
+        merged = msgspec.structs.replace(merged, networks=self._networks(tenant, merged))
         record = self._record(tenant, merged, image.id, pod, attempt, origin)
-        self._check(record)
-        # The lock keeps the image from being removed before the record names it.
-        async with parts.locks.hold(("image", image.id)):
-            self._library.find(tenant, image.id)
-            durable = not config.auto_remove
-            record, intent = await self._reserved(record, name, durable)
-        return await self._prepare(record, intent, image.chain_id)
+        self._check(record, volumes)
+        # Held until the volumes are filled; whoever else names them finds them whole.
+        async with parts.locks.hold(*self._using.locks(volumes)):
+            record, intent, new = await self._write(record, image.id, name, volumes)
+            return await self._prepare(record, intent, image.chain_id, volumes, new)
 
-    async def _reserved(self, record: Container, name: str, durable: bool) -> tuple[Container, int]:
+    async def _write(
+        self, record: Container, image_id: str, name: str, volumes: dict[str, Volume]
+    ) -> tuple[Container, int, list[str]]:
+        """The record that nobody sees yet, its intent, and the volumes that are new."""
+        parts = self._parts
+        new: list[str] = []
+
         def step(tx: Tx) -> tuple[Container, int]:
-            return _reserve(tx, record, name)
+            named = _reserve(tx, record, name)
+            new[:] = self._using.reserve(tx, named, volumes)
+            return named, tx.begin("create", "container", named.id, named.tenant, volumes=new)
 
-        try:
-            return await self._parts.door.commit(step, durable=durable)
-        except AlreadyExists:
-            # Perhaps by one that could not be taken back before, for lack of space.
-            if not await self._parts.operations.hurry():
-                raise
-        return await self._parts.door.commit(step, durable=durable)
+        lasting = any(not one.anonymous for one in volumes.values())
+        # The lock keeps the image from being removed before the record names it.
+        async with parts.locks.hold(("image", image_id)):
+            self._library.find(record.tenant, image_id)
+            durable = lasting or not record.config.auto_remove
+            try:
+                written, intent = await parts.door.commit(step, durable=durable)
+            except AlreadyExists:
+                # Perhaps by one that could not be taken back before, for lack of space.
+                if not await parts.operations.hurry():
+                    raise
+                written, intent = await parts.door.commit(step, durable=durable)
+        return written, intent, new
 
-    async def _prepare(self, record: Container, intent: int, chain_id: str) -> Container:
+    def _networks(self, tenant: Tenant, config: ContainerConfig) -> tuple[NetworkRequest, ...]:
+        """By name, so that one that is made again is found; whether there is such a network
+        is seen at the start, as with dockerd."""
+        found = []
+        for request in all_requests(config):
+            name, network = request.network, None
+            with suppress(NotFound):
+                network = self._parts.networks.find(name, tenant)
+                name = network.name
+            if network is not None and network.built_in:
+                _check_built_in(request)
+            found.append(msgspec.structs.replace(request, network=name))
+        return tuple(found)
+
+    async def _prepare(
+        self,
+        record: Container,
+        intent: int,
+        chain_id: str,
+        volumes: dict[str, Volume],
+        new: list[str],
+    ) -> Container:
         parts = self._parts
         directory = parts.settings.container_dir(record.id)
+
+        def made(tx: Tx) -> Container:
+            self._using.made(tx, record, new)
+            return _finish(tx, record, intent)
+
         try:
             await parts.snapshots.prepare(record.id, chain_id)
             await parts.files.run(_make_directory, directory, deadline=_PREPARE)
-            return await parts.door.commit(lambda tx: _finish(tx, record, intent))
+            await self._using.fill(record, volumes)
+            return await parts.door.commit(made, durable=any(not volumes[n].anonymous for n in new))
         except CortenError:
             what = f"undo of {record.id[:12]}"
-            await parts.operations.insist_apart(lambda: self.undo(record.id), what)
+            await parts.operations.insist_apart(lambda: self.undo(record, new), what)
             raise
 
-    async def finish(self, record: Container, intent: int) -> None:
-        """After a crash: make what is missing, or undo it where that can't be done."""
+    async def finish(self, record: Container, intent: Intent) -> None:
+        """After a crash: make what is missing, or undo it where that can't be done: without its
+        image, or where volumes would have to be filled, which takes a launcher."""
+        new = [str(name) for name in intent.data.get("volumes", ())]
         try:
             image = self._library.find(record.tenant, record.image_id)
         except NotFound:
-            await self.undo(record.id)
+            await self.undo(record, new)
+            return
+        if any(mount.type == "volume" for mount in record.config.mounts):
+            await self.undo(record, new)
         else:
-            await self._prepare(record, intent, image.chain_id)
+            await self._prepare(record, intent.number, image.chain_id, {}, [])
 
-    async def undo(self, container_id: str) -> None:
-        """Take back whatever a create has made."""
+    async def undo(self, record: Container, new: list[str]) -> None:
+        """Take back whatever a create has made, volumes included."""
         parts = self._parts
-        await parts.snapshots.remove(container_id)
-        directory = parts.settings.container_dir(container_id)
+        await parts.snapshots.remove(record.id)
+        directory = parts.settings.container_dir(record.id)
         await parts.files.run(remove_tree, directory, deadline=_PREPARE)
-        await parts.door.commit(lambda tx: tx.drop_container(container_id), durable=True)
+        await self._using.undo(record, new)
+
+        def gone(tx: Tx) -> None:
+            tx.drop_container(record.id)
+            self._using.undone(tx, record, new)
+
+        await parts.door.commit(gone, durable=True)
 
     def _record(
         self,
@@ -158,12 +223,13 @@ class Creator:
             origin=origin,
         )
 
-    def _check(self, record: Container) -> None:
+    def _check(self, record: Container, volumes: dict[str, Volume]) -> None:
         """Refuse now what could never start."""
         config, parts = record.config, self._parts
         logconfig.check(config.log)
         if config.stop_signal:
             signal_number(config.stop_signal)
+        parts.settings.container_cgroup(record.id, config.cgroup_parent)
         if config.runtime not in ("", "native") and config.runtime not in parts.settings.runtimes:
             raise InvalidArgument(f"unknown or invalid runtime name: {config.runtime}")
         unknown = HostDevice(path="", kind="c", major=0, minor=0, mode=0)
@@ -173,8 +239,21 @@ class Creator:
             capabilities=parts.host.capabilities,
             devices=[unknown] * len(config.devices),
             swap_accounting=parts.host.swap_accounting,
+            volumes=volumes,
         )
         validate(record, around)
+
+
+def _check_built_in(request: NetworkRequest) -> None:
+    """What only networks that users make offer; in dockerd's words."""
+    if request.ipv4 or request.ipv6:
+        raise InvalidArgument(
+            "user specified IP address is supported on user defined networks only"
+        )
+    if request.aliases:
+        raise InvalidArgument(
+            "network-scoped alias is supported only for containers in user defined networks"
+        )
 
 
 def _in_pod(config: ContainerConfig, pod: Pod) -> ContainerConfig:
@@ -198,8 +277,8 @@ def _in_pod(config: ContainerConfig, pod: Pod) -> ContainerConfig:
     )
 
 
-def _reserve(tx: Tx, record: Container, name: str) -> tuple[Container, int]:
-    """The intent, the record that nobody sees yet, and the name, which is taken now."""
+def _reserve(tx: Tx, record: Container, name: str) -> Container:
+    """The record that nobody sees yet, and the name, which is taken now."""
     holder = tx.name_holder(record.tenant, name) if name else ""
     if holder:
         raise AlreadyExists(
@@ -210,8 +289,7 @@ def _reserve(tx: Tx, record: Container, name: str) -> tuple[Container, int]:
         raise FailedPrecondition(f"pod {record.pod_id} is not ready")
     chosen = name or ids.random_name(lambda one: bool(tx.name_holder(record.tenant, one)))
     named = msgspec.structs.replace(record, name=chosen)
-    tx.put_container(named, ready=False)
-    return named, tx.begin("create", "container", named.id, named.tenant)
+    return tx.put_container(named, ready=False)
 
 
 def _finish(tx: Tx, record: Container, intent: int) -> Container:

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from corten.engine import boot, tables
-from corten.engine.types import Container, Event, Exec, Pod
+from corten.engine.types import Container, Endpoint, Event, Exec, Pod, Volume
 from corten.engine.view import View
+from corten.engine.volumes import tables as volume_tables
 from corten.errors import NotFound
 from corten.store import Database
 
@@ -112,6 +113,41 @@ class Tx:
         tables.drop_intents_of(self.connection, pod_id)
         self._effects.append(lambda view: view.drop_pod(pod_id))
 
+    # volumes ---------------------------------------------------------------------------
+
+    def volume(self, tenant: str, name: str) -> tuple[Volume, bool] | None:
+        """The record and whether it is ready, as it is now."""
+        return volume_tables.get(self.connection, tenant, name)
+
+    def put_volume(self, record: Volume, *, ready: bool = True) -> Volume:
+        """Insert or replace; it is visible to faces once it is ready."""
+        volume_tables.put(self.connection, record, ready=ready)
+        if ready:
+            self._effects.append(lambda view: view.put_volume(record))
+        return record
+
+    def hide_volume(self, record: Volume) -> None:
+        """It is being removed: faces see it no more."""
+        self._effects.append(lambda view: view.drop_volume(record))
+
+    def drop_volume(self, record: Volume) -> None:
+        """Delete, with its intents."""
+        volume_tables.drop(self.connection, record.tenant, record.name)
+        tables.drop_intents_of(self.connection, f"{record.tenant}/{record.name}")
+        self.hide_volume(record)
+
+    def use_volume(self, record: Volume, container_id: str) -> None:
+        """Write that a container uses it, until the container is dropped."""
+        volume_tables.use(self.connection, record.tenant, record.name, container_id)
+
+    def volume_users(self, record: Volume) -> list[str]:
+        """Ids of the containers that use it, those that are being made included."""
+        return volume_tables.users(self.connection, record.tenant, record.name)
+
+    def volume_event(self, record: Volume, action: str, **attributes: str) -> None:
+        """An event with what Docker gives every event of a volume."""
+        self.event("volume", action, record.name, record.tenant, driver=record.driver, **attributes)
+
     # intents and events ----------------------------------------------------------------
 
     def begin(self, kind: str, object_type: str, object_id: str, tenant: str, **data: Any) -> int:
@@ -157,6 +193,11 @@ class Tx:
         if record.pod_id:
             common["pod"] = record.pod_id
         self.event("container", action, record.id, record.tenant, **common, **attributes)
+
+    def network_event(self, endpoint: Endpoint, record: Container, action: str) -> None:
+        """``connect`` or ``disconnect``, as Docker tells them."""
+        attributes = {"container": record.id, "name": endpoint.network, "type": "bridge"}
+        self.event("network", action, endpoint.network_id, record.tenant, **attributes)
 
 
 class Door:

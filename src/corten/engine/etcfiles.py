@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-from corten.engine.types import ContainerConfig
+from corten.engine.types import Container, ContainerConfig
 from corten.networks import files
 
 
@@ -39,6 +40,7 @@ def write(
     own_network: bool,
     addresses: Sequence[str] = (),
     gateway: str = "",
+    embedded: bool = False,
     complete: bool = True,
 ) -> None:
     """Write all three, in place: a running container has them mounted by inode.
@@ -46,6 +48,7 @@ def write(
     Arguments:
         addresses: the container's own, IPv4 first.
         own_network: it does not share the host's network.
+        embedded: names are asked of the daemon's own resolver.
         complete: False: the address is not known yet, so only make the files.
     """
     if not complete:
@@ -67,10 +70,49 @@ def write(
         search=config.dns_search,
         options=config.dns_options,
         host_network=not own_network,
+        embedded=embedded,
     )
     put(where.hosts, hosts)
     put(where.hostname, files.hostname_file(hostname))
     put(where.resolv, resolv)
+
+
+def renew(where: EtcFiles, record: Container, addresses: Sequence[str]) -> None:
+    """Say what is true now in the files of a container that runs; what was written by others
+    stays.
+
+    Arguments:
+        addresses: the container's own.
+    """
+    config = record.config
+    hostname = config.hostname or record.id[:12]
+    before = _read(where.hosts)
+    after = files.readdressed(
+        before, hostname=hostname, domainname=config.domainname, addresses=addresses
+    )
+    if after != before:
+        put(where.hosts, after)
+    embedded = any(request.network != "bridge" for request in config.networks or ())
+    texts = [_resolv(config, embedded=embedded), _resolv(config, embedded=not embedded)]
+    if _read(where.resolv) == texts[1]:
+        put(where.resolv, texts[0])
+
+
+def _resolv(config: ContainerConfig, *, embedded: bool) -> str:
+    return files.resolv_file(
+        files.read_host_files(),
+        servers=config.dns,
+        search=config.dns_search,
+        options=config.dns_options,
+        embedded=embedded,
+    )
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8", "surrogateescape")
+    except FileNotFoundError:
+        return ""
 
 
 def put(path: str, text: str) -> None:
@@ -78,6 +120,6 @@ def put(path: str, text: str) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
         os.fchmod(fd, 0o644)  # whatever the umask
-        os.write(fd, text.encode())
+        os.write(fd, text.encode(errors="surrogateescape"))
     finally:
         os.close(fd)

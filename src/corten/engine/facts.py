@@ -34,7 +34,7 @@ def info(parts: Parts) -> dict[str, Any]:
         "pods": len(parts.view.pods),
         "images": len(parts.images.list("docker")),
         "snapshotter": parts.snapshots.name,
-        "cgroup_driver": "cgroupfs",
+        "cgroup_driver": settings.cgroup_driver,
         "cgroup_version": str(host.cgroup_version),
         "runtimes": {
             "native": {"path": "corten-oci"},

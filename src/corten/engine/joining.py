@@ -87,9 +87,6 @@ class Joiner:
     def monitor_cgroup(self, record: Container) -> str:
         """Where the monitor lives: a pod's beside the pod's containers."""
         pod = self._parts.view.pods.get(record.pod_id)
-        return "" if pod is None else pod_monitors_cgroup(self._parts, pod.config.cgroup_parent)
-
-
-def pod_monitors_cgroup(parts: Parts, parent: str) -> str:
-    """A leaf below the parent that the kubelet gave the pod; empty: the launcher's."""
-    return f"{parent.rstrip('/')}/{parts.settings.prefix}-monitors" if parent else ""
+        if pod is None:
+            return ""
+        return self._parts.settings.pod_monitors_cgroup(pod.id, pod.config.cgroup_parent)

@@ -17,10 +17,14 @@ from corten.launch.messages import (
     CREATE_ID,
     Create,
     CreatePod,
+    CreateResolver,
+    Fill,
+    Filled,
     Hello,
     MakeNetns,
     Message,
     Shutdown,
+    read,
 )
 from corten.launch.spawning import LauncherProcess, spawn_launcher
 
@@ -81,7 +85,7 @@ class Launcher:
 
     async def create(
         self,
-        request: Create | CreatePod,
+        request: Create | CreatePod | CreateResolver,
         fds: dict[str, int],
         *,
         on_event: EventSink,
@@ -105,6 +109,23 @@ class Launcher:
             first=CREATE_ID,
         )
         return monitor, self._forked(peer, number)
+
+    async def fill(self, request: Fill) -> tuple[str, ...]:
+        """Have an image's directories copied; the outcomes as ``Filled`` has them.
+
+        Raises:
+            Unavailable: launcher or process ended meanwhile.
+        """
+        peer = await self.ready()
+        assert self._connection is not None
+        number, connection = self._connection.create(request, {})
+        worker = Peer(connection, name="the copying of an image's files", first=CREATE_ID)
+        try:
+            (await peer.expect(number)).result()
+            reply = await worker.expect_first()
+            return read(Filled, reply.result()).outcomes
+        finally:
+            worker.close()
 
     async def _forked(self, peer: Peer, number: int) -> int:
         try:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-ORDER = ("image", "network", "pod", "container", "exec")
+ORDER = ("volume", "image", "network", "pod", "container", "exec")
 
 
 class Locks:

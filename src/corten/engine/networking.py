@@ -1,22 +1,68 @@
-"""A container's connection to its network, from its namespace to the published sockets."""
+"""A container's connection to its networks, from its namespace to the published sockets."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import msgspec
+
 from corten.engine.netns import Netns
-from corten.engine.types import Container, Endpoint, PortBinding
+from corten.engine.specgen.namespaces import own_network
+from corten.engine.types import Container, ContainerConfig, Endpoint, NetworkRequest, PortBinding
 from corten.launch.messages import Create, Published
 from corten.networks.service import NetworkService
-from corten.networks.types import Attached, Attachment, Port
+from corten.networks.types import Attached, Attachment, Network, Port, Wanted
 from corten.spec._struct import replace
+
+_DEFAULT = ("default", "private", "")
+
+
+def all_requests(config: ContainerConfig) -> tuple[NetworkRequest, ...]:
+    """For a new container: the network of its mode first, then those named besides. No I/O."""
+    mode = config.namespaces.network
+    if not own_network(config.namespaces) or mode == "none":
+        return ()
+    main = network_name(mode)
+    given = {network_name(r.network): r for r in config.networks or ()}
+    first = given.pop(main, None) or NetworkRequest(network=main)
+    if config.mac_address and not first.mac_address:
+        first = msgspec.structs.replace(first, mac_address=config.mac_address)
+    every = (first, *given.values())
+    return tuple(msgspec.structs.replace(r, network=network_name(r.network)) for r in every)
+
+
+def requests_of(config: ContainerConfig) -> tuple[NetworkRequest, ...]:
+    """To which networks a container is (to be) connected. No I/O."""
+    return all_requests(config) if config.networks is None else config.networks
+
+
+def network_name(text: str) -> str:
+    """``default`` is the bridge."""
+    return "bridge" if text in _DEFAULT else text
+
+
+def names_of(record: Container, request: NetworkRequest) -> tuple[str, ...]:
+    """Under which the container is found on a network: its name first."""
+    return tuple(dict.fromkeys((record.name, *request.aliases, record.id[:12])))
+
+
+def router(found: Sequence[tuple[NetworkRequest, Network]]) -> str:
+    """The id of the network that has the default route and the published ports: one with a
+    way to the outside, of the highest priority, then the first by name, as with dockerd."""
+    outward = [(r, n) for r, n in found if not n.internal and n.driver == "bridge"]
+    if not outward:
+        return ""
+    return min(outward, key=lambda pair: (-pair[0].priority, pair[1].name))[1].id
 
 
 class Plug:
-    """One container's network namespace and its attachment.
+    """One container's network namespace and its attachments.
 
     Attributes:
         fd: the namespace, -1 where the container has none of its own.
         ports: what is to be published.
         attaches: it gets an interface (not for ``none``).
+        embedded: names are asked of the daemon's own resolver.
         addresses, gateway, endpoints: known after :meth:`attach`.
     """
 
@@ -24,51 +70,69 @@ class Plug:
         self._networks = networks
         self._record = record
         self._space = space
-        self._attached: Attached | None = None
+        self._attached: list[Attached] = []
+        self._found = [
+            (request, networks.find(request.network))
+            for request in (requests_of(record.config) if space is not None else ())
+        ]
         self.fd = -1 if space is None else space.fd
-        self.attaches = space is not None and record.config.namespaces.network != "none"
-        self.ports = _wanted_ports(record) if self.attaches else ()
+        self.attaches = bool(self._found)
+        self.embedded = any(not network.built_in for _, network in self._found)
+        self.ports = _wanted_ports(record) if router(self._found) else ()
         self.addresses: tuple[str, ...] = ()
         self.gateway = ""
         self.endpoints: tuple[Endpoint, ...] = ()
 
     async def attach(self) -> None:
-        """Interface, addresses, routes, ports. What fails has undone itself."""
-        if not self.attaches or self._space is None:
+        """Interfaces, addresses, routes, ports. What fails is undone by the run's end."""
+        if self._space is None:
             return
-        record = self._record
-        network = record.config.namespaces.network
-        self._attached = await self._networks.attach(
-            record.id,
-            netns_fd=self._space.fd,
-            netlink_fd=self._space.netlink,
-            network="bridge" if network in ("default", "private") else network,
-            ports=self.ports,
-            mac_address=record.config.mac_address,
-        )
-        if self._attached is None:
-            return
-        found = self._attached.attachment
-        self.addresses = tuple(a for a in (found.ipv4, found.ipv6) if a)
-        self.gateway = found.gateway4
-        self.endpoints = (endpoint_of(found, record),)
+        through = router(self._found)
+        for request, network in self._found:
+            wanted = wanted_of(self._record, request, routes=network.id == through)
+            if network.id == through:
+                wanted = msgspec.structs.replace(wanted, ports=self.ports)
+            made = await self._networks.attach(
+                self._record.id,
+                netns_fd=self._space.fd,
+                netlink_fd=self._space.netlink,
+                network=network.id,
+                wanted=wanted,
+            )
+            if made is not None:
+                self._attached.append(made)
+        found = [made.attachment for made in self._attached]
+        self.addresses = tuple(a for one in found for a in (one.ipv4, one.ipv6) if a)
+        self.gateway = next((one.gateway4 for one in found if one.network_id == through), "")
+        self.endpoints = tuple(endpoint_of(one) for one in found)
 
     def publish(
         self, request: Create, descriptors: dict[str, int]
     ) -> tuple[Create, dict[str, int]]:
         """The request with the listening sockets that the monitor will hold."""
-        assert self._attached is not None
-        targets, sockets = [], {}
-        for number, listener in enumerate(self._attached.listeners):
+        targets: list[dict[str, object]] = []
+        sockets: dict[str, int] = {}
+        for listener in [one for made in self._attached for one in made.listeners]:
             address, port = listener.target
+            sockets[f"published.{len(targets)}"] = listener.socket.fileno()
             targets.append(Published(address=address, port=port).to_dict())
-            sockets[f"published.{number}"] = listener.socket.fileno()
         return replace(request, published=tuple(targets)), {**descriptors, **sockets}
 
     def close(self) -> None:
         """Close our copies of the published sockets."""
-        if self._attached is not None:
-            self._attached.close()
+        for made in self._attached:
+            made.close()
+
+
+def wanted_of(record: Container, request: NetworkRequest, *, routes: bool) -> Wanted:
+    """What the networks are told of a request."""
+    return Wanted(
+        mac_address=request.mac_address,
+        ipv4=request.ipv4,
+        ipv6=request.ipv6,
+        default_route=routes,
+        names=names_of(record, request),
+    )
 
 
 def _wanted_ports(record: Container) -> tuple[Port, ...]:
@@ -79,6 +143,7 @@ def _wanted_ports(record: Container) -> tuple[Port, ...]:
             protocol=binding.protocol or "tcp",
             host_ip=binding.host_ip,
             host_port=binding.host_port,
+            host_port_end=binding.host_port_end,
         )
         for binding in config.ports
     ]
@@ -91,7 +156,7 @@ def _wanted_ports(record: Container) -> tuple[Port, ...]:
     return tuple(wanted)
 
 
-def endpoint_of(found: Attachment, record: Container) -> Endpoint:
+def endpoint_of(found: Attachment) -> Endpoint:
     """The engine's record of an attachment."""
     return Endpoint(
         network=found.network,
@@ -105,7 +170,7 @@ def endpoint_of(found: Attachment, record: Container) -> Endpoint:
         ipv6=found.ipv6,
         ipv6_prefix=found.ipv6_prefix,
         gateway6=found.gateway6,
-        dns_names=(record.id[:12], record.name),
+        dns_names=found.names,
         ports=tuple(
             PortBinding(
                 container_port=port.container_port,
@@ -118,6 +183,6 @@ def endpoint_of(found: Attachment, record: Container) -> Endpoint:
     )
 
 
-def endpoints_of(networks: NetworkService, record: Container) -> tuple[Endpoint, ...]:
+def endpoints_of(networks: NetworkService, container_id: str) -> tuple[Endpoint, ...]:
     """The container's endpoints as the networks know them."""
-    return tuple(endpoint_of(found, record) for found in networks.attachments(record.id))
+    return tuple(endpoint_of(found) for found in networks.attachments(container_id))

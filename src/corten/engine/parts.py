@@ -18,6 +18,7 @@ from corten.engine.monitors import EventSink, Monitor
 from corten.engine.netns import NetnsPool
 from corten.engine.operations import Operations
 from corten.engine.pools import Pool
+from corten.engine.resolving import Resolver
 from corten.engine.settings import EngineSettings
 from corten.engine.view import View
 from corten.engine.waiters import Waiters
@@ -41,6 +42,7 @@ class Parts:
         pod_monitors: of pods that are ready, by id.
         auto_remove: begins the removal of a container that is made to be removed; may be
             awaited.
+        restarting: containers whose end in the middle of a restart removes nothing.
         attaching: streams that were handed out for containers before their start.
     """
 
@@ -65,8 +67,10 @@ class Parts:
         self.groups = Pool("groups", 4)
         self.launcher = Launcher(settings)
         self.netns = NetnsPool(self.launcher)
+        self.resolver = Resolver(settings, self.launcher, self.view)
         self.runs: dict[str, Run] = {}
         self.pod_monitors: dict[str, Monitor] = {}
         self.attaching: dict[str, list[tuple[Attach, socket.socket]]] = {}
+        self.restarting: set[str] = set()
         self.sink = EventSink()
         self.auto_remove: Callable[[str], asyncio.Task[None]]

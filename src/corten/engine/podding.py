@@ -11,7 +11,6 @@ import msgspec
 from corten.engine import etcfiles, ids
 from corten.engine.boot import wall_ns
 from corten.engine.door import Tx
-from corten.engine.joining import pod_monitors_cgroup
 from corten.engine.monitors import Monitor
 from corten.engine.operations import both, logged
 from corten.engine.parts import Parts
@@ -154,7 +153,7 @@ class Pods:
                 hostname=config.hostname if "uts" in own else "",
                 sysctls=config.sysctls,
                 cgroup=cgroup if "pid" in own else "",
-                monitor_cgroup=pod_monitors_cgroup(parts, config.cgroup_parent),
+                monitor_cgroup=parts.settings.pod_monitors_cgroup(pod.id, config.cgroup_parent),
             ),
             fds,
         )

@@ -15,16 +15,19 @@ from corten.engine.creating import Creator
 from corten.engine.door import Tx
 from corten.engine.execs import Execs
 from corten.engine.monitors import Monitor, until_connected
-from corten.engine.networking import endpoints_of
+from corten.engine.networking import endpoints_of, requests_of
 from corten.engine.parts import Parts
 from corten.engine.podding import Pods
 from corten.engine.recoverpods import PodRecovery
 from corten.engine.removing import Remover
+from corten.engine.restarting import Restarter
 from corten.engine.runs import Outcome, Run, Runs, outcome_of_state, record_exit
 from corten.engine.stopping import Signaller
 from corten.engine.sweeping import Sweeper
 from corten.engine.tables import Intent
 from corten.engine.types import Container, Exec
+from corten.engine.volumes import tables as volume_tables
+from corten.engine.volumes.service import Volumes
 from corten.errors import CortenError, NotFound
 from corten.launch import client, orphan
 from corten.launch.messages import MonitorState
@@ -46,15 +49,19 @@ class Recovery:
         runs: Runs,
         signaller: Signaller,
         remover: Remover,
+        restarter: Restarter,
         execs: Execs,
         pods: Pods,
+        volumes: Volumes,
     ) -> None:
         self._parts = parts
         self._creator = creator
         self._runs = runs
         self._signaller = signaller
         self._remover = remover
+        self._restarter = restarter
         self._execs = execs
+        self._volumes = volumes
         self._pods = PodRecovery(parts, pods)
         self._sweeper = Sweeper(parts)
 
@@ -69,12 +76,15 @@ class Recovery:
             [record for record, ready in containers if ready],
             [record for record, ready in pods if ready],
             parts.db.read(lambda c: list(tables.all_execs(c))),
+            parts.db.read(lambda c: [one for one, ready in volume_tables.every(c) if ready]),
         )
         intents = parts.db.read(tables.all_intents)
         starts = {i.object_id for i in intents if i.kind == "start"}
+        restarts = {i.object_id for i in intents if i.kind == "restart"}
         live = {r.id for r, _ in containers if self._is_live(parts.settings.run_dir(r.id))}
         live |= {p.id for p, _ in pods if self._is_live(parts.settings.pod_dir(p.id))}
         await parts.networks.recover(live)
+        await self._disconnect_strangers({r.id: r for r, _ in containers})
         await self._pods.reconnect([record for record, ready in pods if ready])
         # All at once: one that hangs holds up nothing but itself.
         found = [
@@ -89,7 +99,18 @@ class Recovery:
             {record.id for record, _ in containers}, {record.id for record, _ in pods}
         )
         for record in list(parts.view.containers.values()):
-            self._tidy(record)
+            if record.id not in restarts:
+                self._tidy(record)
+
+    async def _disconnect_strangers(self, containers: dict[str, Container]) -> None:
+        """A connect or disconnect that was interrupted: the container's record decides."""
+        networks = self._parts.networks
+        for container_id in networks.attached():
+            record = containers.get(container_id)
+            wanted = [] if record is None else [r.network for r in requests_of(record.config)]
+            for endpoint in networks.attachments(container_id):
+                if not {endpoint.network, endpoint.network_id} & set(wanted):
+                    await networks.unplug(container_id, endpoint.network_id)
 
     def _is_live(self, run_dir: str) -> bool:
         return client.is_locked(run_dir)
@@ -191,7 +212,7 @@ class Recovery:
             now = states.started(
                 now, pid=state.pid, started_at=state.started_at, boot_id=tx.boot_id
             )
-            endpoints = endpoints_of(self._parts.networks, now)
+            endpoints = endpoints_of(self._parts.networks, now.id)
             now = tx.put_container(msgspec.structs.replace(now, endpoints=endpoints))
             tx.container_event(now, "start")
         wanted = "paused" if state.status == "paused" else "running"
@@ -231,6 +252,8 @@ class Recovery:
     async def _finish(self, intent: Intent, containers: list[tuple[Container, bool]]) -> None:
         if intent.object_type == "pod":
             await self._pods.finish(intent)
+        elif intent.object_type == "volume":
+            await self._volumes.finish(intent)
         else:
             record = next((r for r, _ in containers if r.id == intent.object_id), None)
             if record is not None:
@@ -239,14 +262,21 @@ class Recovery:
 
     async def _finish_container(self, intent: Intent, record: Container) -> None:
         if intent.kind == "create":
-            await self._creator.finish(record, intent.number)
+            await self._creator.finish(record, intent)
         elif intent.kind == "remove":
-            await self._remover.finish(record)
+            await self._remover.finish(record, volumes=bool(intent.data.get("volumes")))
         elif intent.kind == "stop":
             data = intent.data
             self._parts.operations.background(
                 self._signaller.finish_stop(record.id, int(data["signal"]), float(data["timeout"])),
                 f"finish-stop-{record.id[:12]}",
+            )
+        elif intent.kind == "restart":
+            data = intent.data
+            self._parts.restarting.add(record.id)
+            self._parts.operations.background(
+                self._restarter.finish(record, int(data["signal"]), float(data["timeout"])),
+                f"finish-restart-{record.id[:12]}",
             )
         elif intent.kind == "start" and record.config.auto_remove:
             now = self._parts.view.containers.get(record.id)

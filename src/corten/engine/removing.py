@@ -10,7 +10,8 @@ from corten.engine.parts import Parts
 from corten.engine.runs import finish
 from corten.engine.stopping import Signaller
 from corten.engine.trees import remove_tree
-from corten.engine.types import Container, Tenant
+from corten.engine.types import Container, Tenant, Volume
+from corten.engine.volumes.using import Using
 from corten.errors import FailedPrecondition, NotFound
 
 _FILES = 120.0  # seconds: a log may have gigabytes
@@ -19,11 +20,12 @@ _FILES = 120.0  # seconds: a log may have gigabytes
 class Remover:
     """``remove_container``, and what is made to be removed."""
 
-    def __init__(self, parts: Parts, signaller: Signaller) -> None:
+    def __init__(self, parts: Parts, signaller: Signaller, using: Using) -> None:
         self._parts = parts
+        self._using = using
         self._signaller = signaller
 
-    async def remove(self, tenant: Tenant, ref: str, *, force: bool) -> None:
+    async def remove(self, tenant: Tenant, ref: str, *, force: bool, volumes: bool = False) -> None:
         """See ``contract.Engine.remove_container``."""
         record = self._parts.view.container(tenant, ref)
         if states.is_running(record) and not force:
@@ -32,7 +34,7 @@ class Remover:
                 " attempting removal or force remove"
             )
         await self._parts.operations.run(
-            ("remove", record.id), lambda: self._remove(record.id, force)
+            ("remove", record.id), lambda: self._remove(record.id, force, volumes)
         )
 
     def begin(self, container_id: str) -> asyncio.Task[None]:
@@ -48,11 +50,11 @@ class Remover:
             return
         tenant = record.tenant
         await self._parts.operations.insist(
-            lambda: self.remove(tenant, container_id, force=False),
+            lambda: self.remove(tenant, container_id, force=False, volumes=True),
             f"the removal of container {container_id[:12]}",
         )
 
-    async def _remove(self, container_id: str, force: bool) -> None:
+    async def _remove(self, container_id: str, force: bool, volumes: bool) -> None:
         parts = self._parts
         if force and container_id in parts.runs:
             await self._kill(container_id)
@@ -66,18 +68,26 @@ class Remover:
             if run is not None:
                 await finish(parts, run)
             durable = not record.config.auto_remove
+            # A pod's containers have no use for what their image asks for once they are gone.
+            volumes = volumes or record.config.auto_remove or record.tenant == "k8s"
             await parts.door.commit(
-                lambda tx: tx.begin("remove", "container", container_id, record.tenant),
+                lambda tx: tx.begin(
+                    "remove", "container", container_id, record.tenant, volumes=volumes
+                ),
                 durable=durable,
             )
-            await self.finish(record)
+            await self.finish(record, volumes=volumes)
 
     async def _kill(self, container_id: str) -> None:
         # A stop with no patience: the same steps, the same errors.
         await self._signaller.finish_stop(container_id, 9, 0)
 
-    async def finish(self, record: Container) -> None:
-        """The rest of a removal whose intent is written; idempotent."""
+    async def finish(self, record: Container, *, volumes: bool) -> None:
+        """The rest of a removal whose intent is written; idempotent.
+
+        Arguments:
+            volumes: remove its anonymous volumes too, where nobody else uses them.
+        """
         parts = self._parts
         for _request, end in parts.attaching.pop(record.id, ()):
             end.close()
@@ -85,8 +95,9 @@ class Remover:
         directory = parts.settings.container_dir(record.id)
         await parts.files.run(remove_tree, directory, deadline=_FILES)
 
-        def step(tx: Tx) -> None:
+        def step(tx: Tx) -> list[Volume]:
             tx.drop_container(record.id)
             tx.container_event(record, "destroy")
+            return self._using.give_back(tx, record) if volumes else []
 
-        await parts.door.commit(step)
+        await self._using.remove(await parts.door.commit(step))

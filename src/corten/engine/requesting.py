@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 
 from corten.engine import etcfiles, hostfacts, logconfig, specgen
@@ -13,9 +15,12 @@ from corten.engine.parts import Parts
 from corten.engine.specgen.build import Surroundings
 from corten.engine.specgen.build import hostname as hostname_of
 from corten.engine.specgen.devices import HostDevice
+from corten.engine.specgen.mounts import bound_device
 from corten.engine.specgen.signals import signal_number, stop_timeout
 from corten.engine.trees import fresh_directory
-from corten.engine.types import Container, MountRequest
+from corten.engine.types import Container, MountRequest, Volume
+from corten.engine.volumes import files
+from corten.engine.volumes.using import Using
 from corten.errors import InvalidArgument
 from corten.launch.messages import Create, RuntimeChoice
 from corten.launch.wire import sealed_memfd
@@ -30,16 +35,22 @@ _VOLATILE = "volatile"
 class Requests:
     """Prepares what a start needs on the disk, and the message."""
 
-    def __init__(self, parts: Parts, joiner: Joiner) -> None:
+    def __init__(self, parts: Parts, joiner: Joiner, using: Using) -> None:
         self._parts = parts
+        self._using = using
         self._joiner = joiner
 
     async def prepare(self, record: Container, plug: Plug) -> None:
         """An empty run directory, and the files that will be mounted in the container."""
 
+        volumes = self._using.of(record)
+
         def work() -> None:
             fresh_directory(self._parts.settings.run_dir(record.id))
             forget_volatile(self._root(record))
+            for volume in volumes.values():
+                if not volume.options:
+                    files.make(os.path.dirname(volume.path))
             if not record.pod_id:
                 self._write_etc(record, plug)
 
@@ -57,6 +68,7 @@ class Requests:
             own_network=record.config.namespaces.network != "host",
             addresses=plug.addresses,
             gateway=plug.gateway,
+            embedded=plug.embedded,
             complete=not plug.attaches or bool(plug.addresses),
         )
 
@@ -93,6 +105,7 @@ class Requests:
             monitor_cgroup=self._joiner.monitor_cgroup(record),
             stop_signal=str(signal_number(config.stop_signal or "TERM")),
             stop_timeout=stop_timeout(config),
+            systemd_cgroup=parts.settings.cgroup_driver == "systemd",
             seccomp="" if privileged else _seccomp(config.security.seccomp),
         )
         return request, {"config": memfd, **{f"ns.{kind}": fd for kind, fd in spaces.items()}}
@@ -114,6 +127,7 @@ class Requests:
             swap_accounting=host.swap_accounting,
             shm=self._joiner.shm(record),
             host_hostname=host.hostname,
+            volumes=self._using.of(record),
         )
 
     async def _look_up(self, record: Container) -> tuple[list[HostDevice], list[HostDevice]]:
@@ -124,6 +138,7 @@ class Requests:
             for request in config.devices
         ]
         binds = [mount for mount in config.mounts if mount.type == "bind"]
+        binds += _devices_of_volumes(self._using.of(record).values())
         if binds:
             await paths.run(check_sources, binds, deadline=_PATHS)
         every: list[HostDevice] = []
@@ -138,6 +153,15 @@ class Requests:
         if found is None:
             raise InvalidArgument(f"unknown or invalid runtime name: {name}")
         return RuntimeChoice(kind="binary", path=found.path, args=found.args)
+
+
+def _devices_of_volumes(volumes: Iterable[Volume]) -> list[MountRequest]:
+    """The directories of the host that volumes stand for."""
+    return [
+        MountRequest(type="volume", source=device, target=volume.path)
+        for volume in volumes
+        if (device := bound_device(volume))
+    ]
 
 
 def _seccomp(setting: str) -> str:
@@ -161,8 +185,8 @@ def forget_volatile(mounts: tuple[Mount, ...]) -> None:
     for mount in mounts:
         if _VOLATILE in mount.options:
             work = [o.removeprefix("workdir=") for o in mount.options if o.startswith("workdir=")]
-            with suppress(FileNotFoundError):
-                os.rmdir(f"{work[0]}/work/incompat/volatile")
+            with suppress(FileNotFoundError):  # it holds a mark itself, "dirty"
+                shutil.rmtree(f"{work[0]}/work/incompat/volatile")
 
 
 def check_sources(binds: list[MountRequest]) -> None:
@@ -174,6 +198,11 @@ def check_sources(binds: list[MountRequest]) -> None:
     for bind in binds:
         if os.path.lexists(bind.source):
             continue
+        if bind.type == "volume":
+            raise InvalidArgument(
+                f"error while mounting volume '{bind.target}': failed to mount local volume:"
+                f" mount {bind.source}:{bind.target}: no such file or directory"
+            )
         if not bind.create_source:
             raise InvalidArgument(
                 'invalid mount config for type "bind": bind source path does not exist:'

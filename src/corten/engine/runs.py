@@ -18,6 +18,7 @@ from corten.engine.operations import logged
 from corten.engine.parts import Parts
 from corten.engine.trees import remove_tree
 from corten.engine.types import Container
+from corten.engine.volumes.using import tell
 from corten.errors import DeadlineExceeded
 from corten.launch import client, orphan
 from corten.launch.messages import Exit, MonitorState
@@ -162,6 +163,7 @@ class Runs:
 
     async def _detach(self, run: Run) -> None:
         if run.networked:
+            await self._parts.resolver.remove(run.container_id)
             step = partial(self._parts.networks.detach, run.container_id)
             await self._parts.operations.insist(step, _what(run))
 
@@ -224,3 +226,6 @@ def record_exit(tx: Tx, container_id: str, outcome: Outcome) -> None:
     seconds = max(0, (outcome.finished_at - record.state.started_at) // 1_000_000_000)
     tx.end_execs(container_id, outcome.code)
     tx.container_event(ended, "die", exitCode=str(outcome.code), execDuration=str(seconds))
+    tell(tx, ended, "unmount")
+    for endpoint in record.endpoints:
+        tx.network_event(endpoint, record, "disconnect")

@@ -20,6 +20,7 @@ from corten.engine.requesting import Requests
 from corten.engine.runs import Run, Runs, finish
 from corten.engine.specgen.namespaces import own_network
 from corten.engine.types import Container, Tenant
+from corten.engine.volumes.using import Using, tell
 from corten.errors import (
     DeadlineExceeded,
     NotFound,
@@ -44,11 +45,11 @@ class _Result(msgspec.Struct, frozen=True, kw_only=True):
 class Starter:
     """``start_container``."""
 
-    def __init__(self, parts: Parts, runs: Runs, joiner: Joiner) -> None:
+    def __init__(self, parts: Parts, runs: Runs, joiner: Joiner, using: Using) -> None:
         self._parts = parts
         self._runs = runs
         self._joiner = joiner
-        self._requests = Requests(parts, joiner)
+        self._requests = Requests(parts, joiner, using)
 
     async def start(self, tenant: Tenant, ref: str) -> Container:
         """See ``contract.Engine.start_container``."""
@@ -125,6 +126,9 @@ class Starter:
         clock.inner(answer.steps)
         if plug.attaches:
             await self._requests.write_etc(record, plug)
+        if plug.embedded:
+            await parts.resolver.add(record, answer.pid)
+            clock.step("names")
         await self._attach_early(record.id, run)
         started_at = wall_ns()
         await run.monitor.call(Start())
@@ -178,6 +182,9 @@ def _record_start(
         record, endpoints=result.plug.endpoints, steps=tuple(clock.steps)
     )
     tx.put_container(record)
+    tell(tx, record, "mount")
+    for endpoint in record.endpoints:
+        tx.network_event(endpoint, record, "connect")
     tx.container_event(record, "start")
     tx.end(intent)
     return record

@@ -42,14 +42,16 @@ class Signaller:
     ) -> Container:
         """See ``contract.Engine.stop_container``."""
         record = self._parts.view.container(tenant, ref)
-        wanted = signal or record.config.stop_signal or "TERM"
-        number = signal_number(wanted)
-        if timeout is None:
-            timeout = stop_timeout(record.config)
-        seconds = timeout
+        number, seconds = self.choose(record, timeout=timeout, signal=signal)
         # A stop that is less patient than the one under way is an operation of its own.
         key = ("stop", record.id, str(number), str(seconds))
         return await self._parts.operations.run(key, lambda: self._stop(record.id, number, seconds))
+
+    def choose(self, record: Container, *, timeout: float | None, signal: str) -> tuple[int, float]:
+        """What to send, and after how many seconds SIGKILL: what was asked for, or the
+        container's own."""
+        number = signal_number(signal or record.config.stop_signal or "TERM")
+        return number, stop_timeout(record.config) if timeout is None else timeout
 
     async def _stop(self, container_id: str, number: int, timeout: float) -> Container:
         await settle(self._parts, container_id)
@@ -174,8 +176,8 @@ class Signaller:
     async def top(self, tenant: Tenant, ref: str) -> list[int]:
         """See ``contract.Engine.top_container``."""
         record = states.require_running(self._parts.view.container(tenant, ref))
-        path = self._parts.settings.container_cgroup(record.id, record.config.cgroup_parent)
-        return await self._parts.groups.run(groups.group_pids, path, deadline=10.0)
+        run_dir = self._parts.settings.run_dir(record.id)
+        return await self._parts.groups.run(groups.run_pids, run_dir, deadline=10.0)
 
     async def update(self, tenant: Tenant, ref: str, changes: Any) -> Container:
         """New limits, and what else may change of a container that exists.

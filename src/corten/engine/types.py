@@ -29,10 +29,31 @@ class PortBinding(Record, frozen=True, kw_only=True):
     protocol: str = "tcp"
     host_ip: str = ""
     host_port: int = 0
+    host_port_end: int = 0  # of a range from which the first free one is taken
+
+
+class NetworkRequest(Record, frozen=True, kw_only=True):
+    """How a container is to be connected to one network; see ``networks.types.Wanted``."""
+
+    network: str  # name or id
+    aliases: tuple[str, ...] = ()
+    ipv4: str = ""
+    ipv6: str = ""
+    mac_address: str = ""
+    priority: int = 0  # the highest has the default route; among equals the first name
 
 
 class MountRequest(Record, frozen=True, kw_only=True):
-    """A mount of the user's: ``bind`` (host path), ``tmpfs``; ``volume`` and ``image`` later."""
+    """A mount of the user's: ``bind`` (host path), ``tmpfs`` or ``volume`` (``source`` is its
+    name; in a container's record it is never empty).
+
+    Fields:
+        mode: the options as the user wrote them, for those who show them.
+        no_copy: an empty volume does not get what the image has at ``target``.
+        subpath: below the volume; it can't lead out.
+        anonymous: the volume was made for a container and has no name of the user's.
+        driver, driver_options, labels: of a volume that is made by the mount.
+    """
 
     type: str
     target: str
@@ -43,6 +64,13 @@ class MountRequest(Record, frozen=True, kw_only=True):
     options: tuple[str, ...] = ()
     create_source: bool = False  # `docker -v` makes a missing host directory, --mount doesn't
     selinux_relabel: bool = False
+    mode: str = ""
+    no_copy: bool = False
+    subpath: str = ""
+    anonymous: bool = False
+    driver: str = ""
+    driver_options: dict[str, str] | None = None
+    labels: dict[str, str] | None = None
 
 
 class DeviceRequest(Record, frozen=True, kw_only=True):
@@ -117,7 +145,8 @@ class Security(Record, frozen=True, kw_only=True):
 class Namespaces(Record, frozen=True, kw_only=True):
     """``private``, ``host``, ``pod`` (the pod's), ``container:ID``; network also a network's name.
 
-    For ``network``: ``none``, ``host``, ``default``/``bridge``, ``container:ID``, ``pod``.
+    For ``network``: ``none``, ``host``, ``default``/``bridge``, ``container:ID``, ``pod``, or
+    the name or id of a network that somebody made.
     """
 
     network: str = "default"
@@ -150,6 +179,8 @@ class ContainerConfig(Record, frozen=True, kw_only=True):
     ports: tuple[PortBinding, ...] = ()
     publish_all: bool = False
     mounts: tuple[MountRequest, ...] = ()
+    volumes: tuple[str, ...] = ()  # places that get an anonymous volume, the image's too
+    volumes_from: tuple[str, ...] = ()  # containers, each with ":ro" or ":rw" behind it or not
     devices: tuple[DeviceRequest, ...] = ()
     ulimits: tuple[Ulimit, ...] = ()
     sysctls: dict[str, str] = {}
@@ -165,13 +196,16 @@ class ContainerConfig(Record, frozen=True, kw_only=True):
     shm_size: int = 64 << 20
     oom_score_adj: int = 0
     group_add: tuple[str, ...] = ()
-    supplemental_groups_strict: bool = False
+    supplemental_groups: Literal["", "merge", "strict"] = ""  # see spec.runtime.User
     cgroup_parent: str = ""
     dns: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()
     extra_hosts: tuple[str, ...] = ()
     mac_address: str = ""
+    # Of a new container those besides the one of ``namespaces``, and more about that; then
+    # all of them. None: that one alone.
+    networks: tuple[NetworkRequest, ...] | None = None
     console_size: tuple[int, int] | None = None  # rows, columns
 
 
@@ -189,6 +223,14 @@ class ExecConfig(Record, frozen=True, kw_only=True):
     detach_keys: str = ""
     privileged: bool = False
     console_size: tuple[int, int] | None = None
+
+
+class Identity(Record, frozen=True, kw_only=True):
+    """Whom a process runs as."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
 
 
 class PodConfig(Record, frozen=True, kw_only=True):
@@ -326,6 +368,27 @@ class Image(Record, frozen=True, kw_only=True):
     layers: tuple[str, ...] = ()  # diff ids
     pinned: bool = False
     tenant: str = ""  # of a shared image: whose it is
+
+
+class Volume(Record, frozen=True, kw_only=True):
+    """Files that outlive the containers which use them.
+
+    Fields:
+        options: the local driver's: ``type``, ``device``, ``o`` of a mount; none: a directory.
+        path: where the files lie on the host (with options: where docker would mount them).
+        anonymous: made for a container that named none; goes with it under ``--rm``.
+        used_by: ids of containers, running or not; filled in where it is listed.
+    """
+
+    name: str
+    tenant: Tenant
+    created_at: int
+    path: str
+    driver: str = "local"
+    options: dict[str, str] | None = None
+    labels: dict[str, str] | None = None
+    anonymous: bool = False
+    used_by: tuple[str, ...] = ()
 
 
 class Event(Record, frozen=True, kw_only=True):

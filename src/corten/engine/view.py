@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from corten.engine import ids
 from corten.engine.tables import pod_key
-from corten.engine.types import Container, Exec, Pod, PodConfig
+from corten.engine.types import Container, Exec, Pod, PodConfig, Volume
 from corten.errors import NotFound
 
 
@@ -17,6 +17,7 @@ class View:
         self.containers: dict[str, Container] = {}
         self.pods: dict[str, Pod] = {}
         self.execs: dict[str, Exec] = {}
+        self.volumes: dict[tuple[str, str], Volume] = {}  # by tenant and name
         self._names: dict[tuple[str, str], str] = {}
         self._pod_keys: dict[tuple[str, str], str] = {}
         self._execs_of: dict[str, dict[str, None]] = {}
@@ -69,9 +70,15 @@ class View:
     # changes ---------------------------------------------------------------------------
 
     def load(
-        self, containers: Iterable[Container], pods: Iterable[Pod], execs: Iterable[Exec]
+        self,
+        containers: Iterable[Container],
+        pods: Iterable[Pod],
+        execs: Iterable[Exec],
+        volumes: Iterable[Volume] = (),
     ) -> None:
         """Fill it at the start."""
+        for volume in volumes:
+            self.put_volume(volume)
         for pod in pods:
             self.put_pod(pod)
         for container in containers:
@@ -97,6 +104,12 @@ class View:
         self._containers_of.get(old.pod_id, {}).pop(container_id, None)
         for exec_id in self._execs_of.pop(container_id, ()):
             self.execs.pop(exec_id, None)
+
+    def put_volume(self, record: Volume) -> None:
+        self.volumes[record.tenant, record.name] = record
+
+    def drop_volume(self, record: Volume) -> None:
+        self.volumes.pop((record.tenant, record.name), None)
 
     def put_pod(self, record: Pod) -> None:
         self.pods[record.id] = record

@@ -54,6 +54,8 @@ class BinaryRuntime:
         if request.cgroup:
             kind = "systemd" if request.systemd_cgroup else None
             self._cgroup = open_cgroup(request.cgroup, kind=kind)
+        if request.systemd_cgroup:
+            self._global = (*self._global, "--systemd-cgroup")
         config = configs.with_seccomp(request, configs.load(request))
         directory, self._rootfs = bundle.prepare(request, config, streams.console_size)
         self._shared_pid = bundle.shares_pid(request, config)

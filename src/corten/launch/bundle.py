@@ -35,7 +35,7 @@ def prepare(
     root = (config.get("root") or {}).get("path", "rootfs")
     rootfs = request.rootfs or os.path.join(request.bundle, root)
     for mount in request.rootfs_mounts:
-        _mount(mount, rootfs)
+        mount_root(mount, rootfs)
     fd = os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     final = _config(request, config, rootfs, fd, console_size)
     write_file(f"{directory}/config.json", dumpb(final))
@@ -90,7 +90,9 @@ def resolved_process(
     if "username" not in user:
         return process
     wanted = User(
-        username=user["username"], group_names=tuple(user.get("additionalGroupNames") or ())
+        username=user["username"],
+        group_names=tuple(user.get("additionalGroupNames") or ()),
+        groups_policy=user.get("supplementalGroupsPolicy") or "",
     )
     found = resolve(wanted, rootfs)
     env = list(process.get("env") or ())
@@ -102,7 +104,8 @@ def resolved_process(
     return {**process, "user": numbers, "env": env}
 
 
-def _mount(mount: Mount, rootfs: str) -> None:
+def mount_root(mount: Mount, rootfs: str) -> None:
+    """Make one of the mounts that make a root file system, below ``rootfs``."""
     options = parse(mount.options)
     target = rootfs
     fd = -1

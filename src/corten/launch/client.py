@@ -24,7 +24,14 @@ from corten import errors
 from corten.errors import CortenError, DataLoss, FailedPrecondition, NotFound, Unavailable
 from corten.kernel.sockets import seqpacket_pair
 from corten.launch import messages, wire
-from corten.launch.messages import Create, CreatePod, Message, MonitorState
+from corten.launch.messages import (
+    Create,
+    CreatePod,
+    CreateResolver,
+    Fill,
+    Message,
+    MonitorState,
+)
 from corten.spec.jsonlite import loads
 
 TYPE_CHECKING = False
@@ -169,15 +176,17 @@ class Connection:
 
 
 class LauncherConnection(Connection):
-    """The launcher's connection, with the two requests that make a monitor."""
+    """The launcher's connection, with the requests that fork."""
 
     def create(
-        self, request: Create | CreatePod, fds: dict[str, int] | None = None
+        self,
+        request: Create | CreatePod | CreateResolver | Fill,
+        fds: dict[str, int] | None = None,
     ) -> tuple[int, Connection]:
-        """Send ``create`` or ``pod``.
+        """Send ``create``, ``pod`` or ``fill``.
 
-        Returns: the id of the launcher's reply, and the connection to the new monitor. Its
-            first reply, ``CREATE_ID``, is the outcome; end of file before it: the monitor
+        Returns: the id of the launcher's reply, and the connection to the new process. Its
+            first reply, ``CREATE_ID``, is the outcome; end of file before it: the process
             could not be forked, or was killed.
         """
         mine, theirs = seqpacket_pair()

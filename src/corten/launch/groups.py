@@ -3,21 +3,29 @@ be called in a thread. Statistics are read here, so that 300 monitors stay aslee
 
 from __future__ import annotations
 
-from corten.cgroups import open_cgroup
+from corten.launch.client import read_state
+from corten.launch.grouppaths import open_group
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 
+def run_pids(run_dir: str) -> list[int]:
+    """Processes of the container whose monitor has this run directory: in the group that it was
+    made in, whatever the daemon's settings are by now."""
+    state = read_state(run_dir)
+    return open_group(state.cgroup).pids() if state is not None and state.cgroup else []
+
+
 def group_pids(path: str) -> list[int]:
     """Processes in the group and below; empty if there is no group."""
-    return open_cgroup(path).pids()
+    return open_group(path).pids()
 
 
 def group_stats(path: str) -> dict[str, Any]:
     """Counters, see ``corten.cgroups.base.Cgroup.stats``."""
-    return open_cgroup(path).stats()
+    return open_group(path).stats()
 
 
 def kill_group(path: str, *, timeout: float = 5.0) -> None:
@@ -26,7 +34,7 @@ def kill_group(path: str, *, timeout: float = 5.0) -> None:
     Raises:
         FailedPrecondition: still in use after ``timeout`` seconds.
     """
-    group = open_cgroup(path)
+    group = open_group(path)
     if group.exists():
         group.kill(9)
         group.delete(timeout=timeout)
@@ -34,6 +42,6 @@ def kill_group(path: str, *, timeout: float = 5.0) -> None:
 
 def remove_group_if_empty(path: str) -> None:
     """Remove a group that holds no process; one that does stays."""
-    group = open_cgroup(path)
+    group = open_group(path)
     if group.exists() and not group.pids():
         group.delete()

@@ -27,9 +27,19 @@ from corten.errors import (
 )
 from corten.kernel.creds import set_child_subreaper, set_dumpable, set_name
 from corten.kernel.process import clone3, start_time
-from corten.launch import config, messages, placement, pod, pools, protection, wire
+from corten.launch import (
+    config,
+    filling,
+    messages,
+    placement,
+    pod,
+    pools,
+    protection,
+    wire,
+)
+from corten.launch.dns import resolver
 from corten.launch.forked import ignore_signals
-from corten.launch.messages import Create, CreatePod, read
+from corten.launch.messages import Create, CreatePod, CreateResolver, read
 from corten.launch.netns import NetworkNamespaces
 from corten.launch.peers import describe
 from corten.launch.rehearsal import rehearse
@@ -69,6 +79,8 @@ class Launcher:
             "hello": self._hello,
             "create": self._create,
             "pod": self._create_pod,
+            "fill": self._fill,
+            "resolver": self._create_resolver,
             "netns": self._netns,
             "netlink": self._netlink,
             "unpin": self._unpin,
@@ -176,13 +188,25 @@ class Launcher:
 
     def _create_pod(self, packet: Packet, args: dict[str, Any]) -> None:
         request = _read(CreatePod, args)
-        lock = _locked(packet, request.run_dir)
+        self._fork(packet, request.run_dir, lambda lock: (
+            pod.run(request, packet, lock, self._host)
+        ))  # fmt: skip
+
+    def _create_resolver(self, packet: Packet, args: dict[str, Any]) -> None:
+        request = _read(CreateResolver, args)
+        self._fork(packet, request.run_dir, lambda lock: (
+            resolver.run(request, packet, lock, self._host)
+        ))  # fmt: skip
+
+    def _fork(self, packet: Packet, run_dir: str, run: Callable[[int], None]) -> None:
+        """Fork a process that locks its run directory, and tell of it."""
+        lock = _locked(packet, run_dir)
         try:
             pid, pidfd = clone3()
             if pid == 0:
                 _signal.signal(_signal.SIGTERM, _signal.SIG_IGN)
                 _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-                pod.run(request, packet, lock, self._host)
+                run(lock)
         finally:
             os.close(lock)
         try:
@@ -190,6 +214,17 @@ class Launcher:
             self._reply(forked, {"pidfd": pidfd})
         finally:
             os.close(pidfd)
+
+    def _fill(self, packet: Packet, args: dict[str, Any]) -> None:
+        request = _read(messages.Fill, args)
+        if "control" not in packet.fds:
+            raise InvalidArgument("the request has no control socket")
+        parent = os.getpid()
+        pid, pidfd = clone3()
+        if pid == 0:
+            filling.run(request, packet, self._host, parent)
+        os.close(pidfd)
+        self._reply(None)
 
     def _netns(self, _packet: Packet, args: dict[str, Any]) -> None:
         fd, netlink = self._namespaces.make(read(messages.MakeNetns, args).pin)
@@ -300,7 +335,7 @@ def warm_up(state_dir: str) -> None:
     set_dumpable(False)
     os.umask(0o022)
     os.chdir("/")
-    preload()
+    preload(systemd=placement.under_systemd())
     cache.preload()
     config.warm_up()
     plan.preload()

@@ -218,9 +218,47 @@ class CreatePod(Message):
     monitor_cgroup: str = ""
 
 
+class CreateResolver(Message):
+    """Fork the resolver (``launch/dns``) → as for :class:`Create`; the first reply has its
+    ``pid``.
+
+    Fields:
+        tables: the directory with the tables of names.
+    """
+
+    op = "resolver"
+    id: str = "resolver"
+    run_dir: str
+    tables: str
+    monitor_cgroup: str = ""
+
+
 class PodCreated(Message):
     pid: int  # of the reaper; 0 without a PID namespace of the pod's own
     start_time: int
+
+
+class Fill(Message):
+    """Fork a process that copies what an image has into directories → nothing; the outcome,
+    :class:`Filled`, comes as the only packet (id ``CREATE_ID``) over the descriptor
+    ``control``. End of file before it: the process was killed.
+
+    Fields:
+        rootfs, rootfs_mounts: as for :class:`Create`; for reading.
+        volumes: (path in the image, empty directory of ours) each.
+    """
+
+    op = "fill"
+    rootfs: str
+    rootfs_mounts: tuple[dict[str, Any], ...] = ()
+    volumes: tuple[tuple[str, str], ...] = ()
+
+
+class Filled(Message):
+    """``outcomes``, in the order of the request: ``copied``, ``missing`` (there is no such path,
+    which is no error), ``file`` (it is no directory)."""
+
+    outcomes: tuple[str, ...]
 
 
 class MakeNetns(Message):
@@ -384,6 +422,48 @@ class Delete(Message):
     force: bool = False
 
 
+# --- resolver ---------------------------------------------------------------------------
+
+
+class DnsAdd(Message):
+    """A container asks at 127.0.0.11 from now on. Descriptors ``netns`` (its network
+    namespace) and ``pidfd`` (its first process: with that it is forgotten).
+
+    Fields:
+        networks: ids: whose names it may know, the first one's first.
+        servers: who is asked for other names; empty: those that the host asks.
+        shut_in: nobody is.
+    """
+
+    op = "dns_add"
+    id: str
+    networks: tuple[str, ...] = ()
+    servers: tuple[str, ...] = ()
+    shut_in: bool = False
+
+
+class DnsChange(Message):
+    """It has other networks now."""
+
+    op = "dns_change"
+    id: str
+    networks: tuple[str, ...] = ()
+    shut_in: bool = False
+
+
+class DnsRemove(Message):
+    """It asks no more; one that is not there is no error."""
+
+    op = "dns_remove"
+    id: str
+
+
+class DnsList(Message):
+    """→ ``ids`` of the containers."""
+
+    op = "dns_list"
+
+
 # --- events -----------------------------------------------------------------------------
 
 
@@ -430,8 +510,9 @@ EVENTS: dict[str, type[Message]] = {
 }
 
 LAUNCHER_OPS: tuple[type[Message], ...] = (
-    Hello, Create, CreatePod, MakeNetns, OpenNetlink, Unpin, Shutdown,
+    Hello, Create, CreatePod, CreateResolver, Fill, MakeNetns, OpenNetlink, Unpin, Shutdown,
 )  # fmt: skip
+RESOLVER_OPS: tuple[type[Message], ...] = (DnsAdd, DnsChange, DnsRemove, DnsList)
 MONITOR_OPS: tuple[type[Message], ...] = (
     GetState, Subscribe, Start, Kill, Exec, Attach, CloseStdin, Resize, Pause, Resume,
     Update, ReopenLog, Namespaces, Delete,

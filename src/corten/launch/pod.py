@@ -12,7 +12,6 @@ import os
 from _socket import socket as Socket
 from time import monotonic, time_ns
 
-from corten.cgroups import open_cgroup
 from corten.errors import CortenError, Internal, InvalidArgument, Unimplemented
 from corten.kernel import creds
 from corten.kernel import mounts as k
@@ -31,6 +30,7 @@ from corten.kernel.process import clone3, start_time
 from corten.launch import messages, placement
 from corten.launch.children import Children
 from corten.launch.forked import become_monitor, keep_only, own_mounts
+from corten.launch.grouppaths import open_group
 from corten.launch.loop import Loop
 from corten.launch.messages import CreatePod, MonitorState
 from corten.launch.peers import Listener, Peer, Request, describe
@@ -131,6 +131,11 @@ class PodMonitor:
             if kind not in _MAKES:
                 raise InvalidArgument(f"a pod's monitor makes no {kind} namespace")
             flags |= KINDS[kind][0]
+        if flags & CLONE_NEWPID and request.cgroup:
+            # Before the namespace: systemd's groups begin with a process that only holds them,
+            # which would be its PID 1.
+            self._cgroup = open_group(request.cgroup)
+            self._cgroup.create()
         unshare(flags)
         for kind in request.namespaces:
             if kind != "pid":
@@ -159,9 +164,6 @@ class PodMonitor:
             os.close(own)
 
     def _start_reaper(self) -> None:
-        if self._request.cgroup:
-            self._cgroup = open_cgroup(self._request.cgroup)
-            self._cgroup.create()
         ready, theirs = os.pipe2(os.O_CLOEXEC)
         pid, pidfd = clone3()
         if pid == 0:
@@ -177,6 +179,7 @@ class PodMonitor:
             raise Internal("the pod's first process ended", step="start reaper")
         if self._cgroup is not None:
             self._cgroup.add_process(pid)
+            self._cgroup.joined()
         self._held["pid"] = open_namespace("pid", pid)
         self._children.expect(self._reaper, self._reaper_ended)
 

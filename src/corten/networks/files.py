@@ -23,6 +23,7 @@ ff02::2\tip6-allrouters
 _STUB = "127.0.0.53"  # systemd-resolved's, on the host's loopback
 _FALLBACK = ("8.8.8.8", "8.8.4.4")  # Docker's
 _HOST_GATEWAY = "host-gateway"
+EMBEDDED = "127.0.0.11"  # where a container of a user's network asks, as under Docker
 
 
 class HostFiles(NamedTuple):
@@ -84,12 +85,34 @@ def hosts_file(
     """
     lines = [_extra(entry, gateway) for entry in extra_hosts]
     if hostname:
-        names = f"{hostname}.{domainname} {hostname}" if domainname else _with_short(hostname)
+        names = _own_names(hostname, domainname)
         lines += [f"{address}\t{names}" for address in addresses if address]
     base = host or _HOSTS
     if not base.endswith("\n"):
         base += "\n"
     return base + "".join(f"{line}\n" for line in lines)
+
+
+def _own_names(hostname: str, domainname: str) -> str:
+    return f"{hostname}.{domainname} {hostname}" if domainname else _with_short(hostname)
+
+
+def readdressed(
+    text: str, *, hostname: str, domainname: str = "", addresses: Sequence[str] = ()
+) -> str:
+    """A container's /etc/hosts with other addresses of its own; all other lines stay."""
+    names = _own_names(hostname, domainname)
+    kept, missing = [], [a for a in addresses if a]
+    for line in text.splitlines(keepends=True):
+        address, _, rest = line.partition("\t")
+        if rest.rstrip("\n") == names:
+            if address not in missing:
+                continue
+            missing.remove(address)
+        kept.append(line)
+    if kept and not kept[-1].endswith("\n"):
+        kept[-1] += "\n"
+    return "".join(kept) + "".join(f"{address}\t{names}\n" for address in missing)
 
 
 def _with_short(hostname: str) -> str:
@@ -159,6 +182,7 @@ def resolv_file(
     options: Sequence[str] = (),
     host_network: bool = False,
     ipv6: bool = False,
+    embedded: bool = False,
 ) -> str:
     """Content of /etc/resolv.conf.
 
@@ -168,6 +192,7 @@ def resolv_file(
 
     Arguments:
         ipv6: whether the container has IPv6: else servers with such an address are left out.
+        embedded: the daemon's own resolver is asked, and it asks ``servers``.
     Raises:
         InvalidArgument: a server is no address.
     """
@@ -180,13 +205,23 @@ def resolv_file(
             found = parse_resolv_conf(host.resolved)
         usable = tuple(s for s in found.servers if _reachable(s, ipv6=ipv6))
         found = found._replace(servers=usable or _FALLBACK)
-    return _format(
-        Resolver(
-            servers=tuple(servers) or found.servers,
-            search=tuple(search) or found.search,
-            options=tuple(options) or found.options,
-        )
+    wanted = Resolver(
+        servers=tuple(servers) or found.servers,
+        search=tuple(search) or found.search,
+        options=tuple(options) or found.options,
     )
+    return _format_embedded(wanted) if embedded else _format(wanted)
+
+
+def _format_embedded(resolver: Resolver) -> str:
+    """In dockerd's order. A name without a dot may be a container's: it is asked as it is."""
+    lines = [line for line in _format(resolver).splitlines() if line.startswith("search ")]
+    lines.append(f"nameserver {EMBEDDED}")
+    options = resolver.options
+    if not any(option.startswith("ndots:") for option in options):
+        options = (*options, "ndots:0")
+    lines.append(f"options {' '.join(options)}")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _reachable(server: str, *, ipv6: bool) -> bool:

@@ -7,10 +7,14 @@ Existing connections keep their translation in conntrack meanwhile.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from corten.errors import CortenError
+from corten.networks.foreign import Foreign, Place
+
+_log = logging.getLogger(__name__)
 
 # A table of our own can't overrule a drop in somebody else's chain; but an accept here is
 # no promise either: other tables at the same hook still see the packet.
@@ -19,14 +23,22 @@ table inet {table} {{
   comment "made by cortend; do not edit"
   set bridges {{ type ifname; {bridges} }}
   set same_bridge {{ type ifname . ifname; {pairs} }}
-  set subnets4 {{ type ipv4_addr; flags interval; {subnets} }}
-  map published4 {{ type inet_proto . inet_service : ipv4_addr . inet_service; {anywhere} }}
+  set internal {{ type ifname; {internal} }}
+  set subnets4 {{ type ipv4_addr; flags interval; {subnets4} }}
+  set subnets6 {{ type ipv6_addr; flags interval; {subnets6} }}
+  map published4 {{ type inet_proto . inet_service : ipv4_addr . inet_service; {published4} }}
   map published4_at {{
-    type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; {somewhere}
+    type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; {published4_at}
+  }}
+  map published6 {{ type inet_proto . inet_service : ipv6_addr . inet_service; {published6} }}
+  map published6_at {{
+    type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; {published6_at}
   }}
   chain publish {{
     dnat ip to ip daddr . meta l4proto . th dport map @published4_at
     dnat ip to meta l4proto . th dport map @published4
+    dnat ip6 to ip6 daddr . meta l4proto . th dport map @published6_at
+    dnat ip6 to meta l4proto . th dport map @published6
   }}
   chain prerouting {{
     type nat hook prerouting priority -100; policy accept;
@@ -35,17 +47,22 @@ table inet {table} {{
   chain output {{
     type nat hook output priority -100; policy accept;
     ip daddr != 127.0.0.0/8 fib daddr type local jump publish
+    ip6 daddr != ::1 fib daddr type local jump publish
   }}
   chain postrouting {{
     type nat hook postrouting priority 100; policy accept;
     ip saddr @subnets4 oifname != @bridges masquerade
     ip saddr @subnets4 oifname @bridges ct status dnat masquerade
+    ip6 saddr @subnets6 oifname != @bridges masquerade
+    ip6 saddr @subnets6 oifname @bridges ct status dnat masquerade
   }}
   chain forward {{
     type filter hook forward priority 0; policy accept;
+    iifname . oifname @same_bridge accept
+    iifname @internal drop
+    oifname @internal drop
     oifname != @bridges accept
     ct state established,related accept
-    iifname . oifname @same_bridge accept
     ct status dnat accept
     drop
   }}
@@ -56,7 +73,7 @@ table inet {table} {{
 class Nft(Protocol):
     """What is needed of libnftables: one transaction of commands, its output as text."""
 
-    def run(self, commands: str) -> str: ...
+    def run(self, commands: str, *, json: bool = False, handles: bool = False) -> str: ...
 
 
 class Forward(NamedTuple):
@@ -64,7 +81,7 @@ class Forward(NamedTuple):
 
     Fields:
         protocol: ``tcp``, ``udp`` or ``sctp``.
-        host_ip: ``0.0.0.0`` or one IPv4 address.
+        host_ip: ``0.0.0.0``, ``::`` or one address.
         target_ip, target_port: inside the container.
     """
 
@@ -76,20 +93,51 @@ class Forward(NamedTuple):
 
     def key(self) -> str:
         here = f"{self.protocol} . {self.host_port}"
-        return here if self.host_ip == "0.0.0.0" else f"{self.host_ip} . {here}"
+        return here if self.host_ip in _ANYWHERE else f"{self.host_ip} . {here}"
 
     def element(self) -> str:
         return f"{self.key()} : {self.target_ip} . {self.target_port}"
 
     def map(self) -> str:
-        return "published4" if self.host_ip == "0.0.0.0" else "published4_at"
+        family = "6" if ":" in self.host_ip else "4"
+        return f"published{family}" + ("" if self.host_ip in _ANYWHERE else "_at")
 
 
 class BridgeRules(NamedTuple):
-    """A bridge as the rules see it: its name and its subnet in CIDR form."""
+    """A bridge as the rules see it.
+
+    Fields:
+        subnet4, subnet6: CIDR; empty: none.
+        masquerade: what leaves the host bears the host's address.
+        internal: nothing gets in or out.
+        talk: its containers may speak to each other.
+    """
 
     interface: str
     subnet4: str
+    subnet6: str = ""
+    masquerade: bool = True
+    internal: bool = False
+    talk: bool = True
+
+    def elements(self) -> list[tuple[str, str]]:
+        """Pairs of a set and its element."""
+        name = f'"{self.interface}"'
+        found = [("bridges", name)]
+        if self.talk:
+            found.append(("same_bridge", f"{name} . {name}"))
+        if self.internal:
+            found.append(("internal", name))
+        elif self.masquerade:
+            found.append(("subnets4", self.subnet4))
+            if self.subnet6:
+                found.append(("subnets6", self.subnet6))
+        return found
+
+
+_ANYWHERE = ("0.0.0.0", "::")
+_SETS = ("bridges", "same_bridge", "internal", "subnets4", "subnets6")
+_MAPS = ("published4", "published4_at", "published6", "published6_at")
 
 
 def ruleset(table: str, bridges: Sequence[BridgeRules], forwards: Sequence[Forward]) -> str:
@@ -98,15 +146,14 @@ def ruleset(table: str, bridges: Sequence[BridgeRules], forwards: Sequence[Forwa
     Arguments:
         table: the daemon's prefix.
     """
-    names = [f'"{b.interface}"' for b in bridges]
-    body = _RULES.format(
-        table=table,
-        bridges=_elements(names),
-        pairs=_elements([f"{n} . {n}" for n in names]),
-        subnets=_elements([b.subnet4 for b in bridges]),
-        anywhere=_elements([f.element() for f in forwards if f.map() == "published4"]),
-        somewhere=_elements([f.element() for f in forwards if f.map() == "published4_at"]),
-    )
+    members: dict[str, list[str]] = {name: [] for name in (*_SETS, *_MAPS)}
+    for bridge in bridges:
+        for name, element in bridge.elements():
+            members[name].append(element)
+    for forward in forwards:
+        members[forward.map()].append(forward.element())
+    shown = {name: _elements(values) for name, values in members.items()}
+    body = _RULES.format(table=table, pairs=shown["same_bridge"], **shown)
     return f"{removal(table)}{body}"
 
 
@@ -134,13 +181,41 @@ class Firewall:
         self._open = open_nft
         self._nft: Nft | None = None
         self._table = table
-        self._bridges: tuple[BridgeRules, ...] = ()
+        self._loaded = False
+        self._bridges: dict[str, BridgeRules] = {}
         self._forwards: dict[tuple[str, str], Forward] = {}
+        self._foreign: Foreign | None = None
 
-    def _run(self, commands: str) -> None:
+    def _library(self) -> Nft:
         if self._nft is None:
             self._nft = self._open()
-        self._nft.run(commands)
+        return self._nft
+
+    def _run(self, commands: str) -> None:
+        self._library().run(commands)
+
+    @property
+    def foreign(self) -> Foreign:
+        """What was added to other people's firewalls."""
+        if self._foreign is None:
+            self._foreign = Foreign(self._library(), self._table)
+        return self._foreign
+
+    def check(self) -> list[Place]:
+        """See that everything is as it should be: somebody may have flushed our table, or
+        loaded rules of their own that drop what is ours.
+
+        Returns:
+            chains of others that drop, in which ours is accepted now.
+        """
+        if not self._loaded:
+            return []
+        try:
+            self._run(f"list chain inet {self._table} forward")
+        except CortenError:
+            _log.warning("the table inet %s was removed by somebody; made anew", self._table)
+            self._reload()
+        return self.foreign.settle(self._bridges)
 
     def load(self, bridges: Iterable[BridgeRules], forwards: Iterable[Forward]) -> None:
         """Replace the table by one with these bridges and ports, atomically.
@@ -148,12 +223,40 @@ class Firewall:
         Raises:
             CortenError: the kernel or the library refuses it.
         """
-        self._bridges = tuple(bridges)
+        self._bridges = {bridge.interface: bridge for bridge in bridges}
         self._forwards = {(f.map(), f.key()): f for f in forwards}
         self._reload()
 
+    def expect(self, bridges: Iterable[BridgeRules], forwards: Iterable[Forward]) -> None:
+        """What the first :meth:`add_bridge` will write, besides its own."""
+        self._bridges = {bridge.interface: bridge for bridge in bridges}
+        self._forwards = {(f.map(), f.key()): f for f in forwards}
+
     def _reload(self) -> None:
-        self._run(ruleset(self._table, self._bridges, tuple(self._forwards.values())))
+        bridges, forwards = tuple(self._bridges.values()), tuple(self._forwards.values())
+        self._run(ruleset(self._table, bridges, forwards))
+        self._loaded = True
+
+    def add_bridge(self, bridge: BridgeRules) -> None:
+        """Let a bridge in; the table is made with the first. Raises as :meth:`load`."""
+        before = self._bridges.get(bridge.interface)
+        self._bridges[bridge.interface] = bridge
+        if not self._loaded or before not in (None, bridge):
+            self._reload()
+        else:  # also if it is in the table: somebody may have flushed that
+            self._change("add", bridge.elements())
+        try:
+            self.foreign.settle(self._bridges)
+        except (CortenError, OSError) as error:
+            _log.warning("other firewalls could not be looked at: %s", error)
+
+    def drop_bridge(self, interface: str) -> None:
+        """The opposite; with the last bridge the table goes. Idempotent."""
+        bridge = self._bridges.pop(interface, None)
+        if not self._bridges:
+            self.remove()
+        elif bridge is not None:
+            self._change("delete", bridge.elements())
 
     def publish(self, forwards: Sequence[Forward]) -> None:
         """Add ports."""
@@ -180,6 +283,11 @@ class Firewall:
             self._reload()
 
     def remove(self) -> None:
-        """Remove the table."""
-        self._bridges, self._forwards = (), {}
+        """Remove the table, and what was added to other people's."""
+        names = tuple(self._bridges)
+        self._bridges, self._forwards, self._loaded = {}, {}, False
+        try:
+            self.foreign.remove(names)
+        except (CortenError, OSError) as error:
+            _log.warning("what was added to other firewalls stays: %s", error)
         self._run(removal(self._table))

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Collection, Iterable
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from collections.abc import Callable, Collection, Iterable, Mapping
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -20,9 +20,12 @@ from corten.errors import (
     exhausted,
 )
 from corten.networks import links
+from corten.networks.addresses import AnyNetwork
 from corten.networks.rtnl import Message, NetlinkError, Rtnl
 
 IP_FORWARD = "/proc/sys/net/ipv4/ip_forward"
+IP6_FORWARD = "/proc/sys/net/ipv6/conf/all/forwarding"
+_CONF6 = Path("/proc/sys/net/ipv6/conf")
 _GONE = (errno.ENODEV, errno.ENOENT)
 
 T = TypeVar("T")
@@ -34,17 +37,22 @@ class Interface(NamedTuple):
     Fields:
         host_name: of the veth's end on the host.
         name: of the end inside.
+        gateway, gateway6: None: no default route by this interface.
         mtu: bytes.
         hairpin: it publishes ports, which it may reach itself.
+        isolated: it may speak to the bridge alone.
     """
 
     host_name: str
     name: str
     mac_address: str
     address: IPv4Interface
-    gateway: IPv4Address
+    gateway: IPv4Address | None
     mtu: int
     hairpin: bool
+    address6: IPv6Interface | None = None
+    gateway6: IPv6Address | None = None
+    isolated: bool = False
 
 
 def translated(step: str, function: Callable[..., T], *args: object) -> T:
@@ -86,17 +94,24 @@ def exists(name: str) -> bool:
 # --- the bridge ---------------------------------------------------------------------------
 
 
-def taken_subnets(*, but: str = "") -> list[IPv4Network]:
+def taken_subnets(version: int = 4, *, but: str = "") -> list[AnyNetwork]:
     """Destinations of all routes and subnets of all addresses, except those of one link."""
     with Rtnl.open() as rtnl:
         ours = links.get_link(rtnl, but) if but else None
         index = ours.number if ours else -1
-        routes = [r.destination for r in links.list_routes(rtnl) if r.interface != index]
-        addresses = [a.network for i, a in links.list_addresses(rtnl) if i != index]
-        return routes + addresses
+        routes = [r.destination for r in links.list_routes(rtnl, version) if r.interface != index]
+        addresses = [a.network for i, a in links.list_addresses(rtnl, version) if i != index]
+        return [*routes, *addresses]
 
 
-def make_bridge(name: str, address: IPv4Interface, *, mtu: int, mac: str) -> int:
+def make_bridge(
+    name: str,
+    address: IPv4Interface,
+    *,
+    mtu: int,
+    mac: str,
+    address6: IPv6Interface | None = None,
+) -> int:
     """Make a bridge, or bring one that exists into this state; its index."""
     with Rtnl.open() as rtnl:
         link = links.get_link(rtnl, name)
@@ -106,7 +121,10 @@ def make_bridge(name: str, address: IPv4Interface, *, mtu: int, mac: str) -> int
             rtnl.request(links.add_bridge(name, mtu=mtu, mac=mac))
             link = links.get_link(rtnl, name)
             assert link is not None
-        _quietly(rtnl, links.no_link_local(name))
+        if address6 is None:
+            _quietly(rtnl, links.no_link_local(name))
+        else:
+            _switch_on_ipv6(name)
         has = [a for index, a in links.list_addresses(rtnl) if index == link.number]
         for other in has:
             if other != address:
@@ -114,7 +132,21 @@ def make_bridge(name: str, address: IPv4Interface, *, mtu: int, mac: str) -> int
         if address not in has:
             rtnl.request(links.add_address(link.number, address))
         rtnl.request(links.set_up(name))
+        if address6 is not None:
+            _add_missing6(rtnl, link.number, address6)
         return link.number
+
+
+def _add_missing6(rtnl: Rtnl, index: int, address: IPv6Interface) -> None:
+    if (index, address) not in links.list_addresses(rtnl, 6):
+        rtnl.request(links.add_address(index, address))
+
+
+def _switch_on_ipv6(name: str) -> None:
+    """Where the host's default says that new interfaces have none."""
+    setting = _CONF6 / name / "disable_ipv6"
+    if setting.exists() and setting.read_text("ascii").strip() != "0":
+        setting.write_text("0", "ascii")
 
 
 def overlapped_by_older(name: str, subnet: IPv4Network) -> bool:
@@ -128,22 +160,33 @@ def overlapped_by_older(name: str, subnet: IPv4Network) -> bool:
         )
 
 
-def switch_on_forwarding(record: Callable[[str, str], object]) -> None:
-    """Let the host route IPv4.
+def switch_on_forwarding(record: Callable[[str, str, str], object], *, ipv6: bool = False) -> None:
+    """Let the host route IPv4, and IPv6 where a network has it.
 
     Arguments:
-        record: called with path and previous value before the change, if there is one.
+        record: called with path, previous and new value before each change.
     """
-    setting = Path(IP_FORWARD)
+    _set(IP_FORWARD, "1", record)
+    if ipv6 and Path(IP6_FORWARD).read_text("ascii").strip() == "0":
+        # A router passes over advertisements, unless it is told not to: else the host itself
+        # would lose its default route.
+        for setting in sorted(_CONF6.glob("*/accept_ra")):
+            if setting.parent.name not in ("all", "lo") and setting.read_text().strip() == "1":
+                _set(str(setting), "2", record)
+        _set(IP6_FORWARD, "1", record)
+
+
+def _set(path: str, value: str, record: Callable[[str, str, str], object]) -> None:
+    setting = Path(path)
     previous = setting.read_text("ascii").strip()
-    if previous == "1":
+    if previous == value:
         return
-    record(IP_FORWARD, previous)
+    record(path, previous, value)
     try:
-        setting.write_text("1", "ascii")
+        setting.write_text(value, "ascii")
     except OSError as error:
-        text = f"writing 1: {os.strerror(error.errno or 0)}"
-        raise OSError(error.errno, text, IP_FORWARD) from error
+        text = f"writing {value}: {os.strerror(error.errno or 0)}"
+        raise OSError(error.errno, text, path) from error
 
 
 # --- containers ---------------------------------------------------------------------------
@@ -174,6 +217,8 @@ def connect(bridge: int, interface: Interface, netns_fd: int, netlink_fd: int) -
             _quietly(host, links.no_link_local(name))
             if interface.hairpin:
                 host.request(links.hairpin(name))
+            if interface.isolated:
+                host.request(links.isolate(name))
             host.request(links.set_up(name))
             _configure_inside(inside, interface)
         except BaseException:
@@ -185,13 +230,30 @@ def _configure_inside(inside: Rtnl, interface: Interface) -> None:
     link = links.get_link(inside, interface.name)
     if link is None:
         raise NetlinkError(errno.ENODEV, "the veth's inner end", f"configure {interface.name}")
-    _quietly(inside, links.no_link_local(interface.name))
-    inside.request(
+    if interface.address6 is None:
+        _quietly(inside, links.no_link_local(interface.name))
+    messages = [
         links.set_up("lo"),
         links.set_up(interface.name),
         links.add_address(link.number, interface.address),
-        links.add_default_route(interface.gateway),
-    )
+    ]
+    if interface.address6 is not None:
+        messages.append(links.add_address(link.number, interface.address6))
+    inside.request(*messages, *_default_routes(interface.gateway, interface.gateway6))
+
+
+def _default_routes(gateway: IPv4Address | None, gateway6: IPv6Address | None) -> list[Message]:
+    return [
+        links.add_default_route(one, replace=True) for one in (gateway, gateway6) if one is not None
+    ]
+
+
+def set_default_routes(
+    netlink_fd: int, gateway: IPv4Address | None, gateway6: IPv6Address | None
+) -> None:
+    """Route what is not on a network's own subnet through other gateways than before."""
+    with Rtnl.borrow(netlink_fd) as inside:
+        inside.request(*_default_routes(gateway, gateway6))
 
 
 def loopback_up(netlink_fd: int) -> None:
@@ -207,25 +269,33 @@ def remove_links(names: Iterable[str]) -> None:
             _unless_gone(rtnl, name)
 
 
-def sweep(prefix: str, keep: Collection[str], bridge: int) -> list[str]:
-    """Remove veths that bear the prefix and are not to be kept; connect the others again.
+def sweep(prefix: str, keep: Mapping[str, int], bridges: Collection[str]) -> list[str]:
+    """Remove what bears the prefix and is on no record; connect what is to its bridge again.
 
     Arguments:
-        bridge: index of the bridge, 0: there is none.
+        keep: veths of endpoints, with the index of their bridge.
+        bridges: names of the networks' bridges.
     Returns:
         names of what was removed.
     """
     with Rtnl.open() as rtnl:
+        every = links.list_links(rtnl)
         ours = [
-            link
-            for link in links.list_links(rtnl)
-            if link.kind == "veth" and link.name.startswith(f"{prefix}v")
+            link for link in every if link.kind == "veth" and link.name.startswith(f"{prefix}v")
         ]
         stray = [link.name for link in ours if link.name not in keep]
+        stray += [
+            link.name
+            for link in every
+            if link.kind == "bridge"
+            and link.name.startswith(f"{prefix}b")
+            and link.name not in bridges
+        ]
         for name in stray:
             _unless_gone(rtnl, name)
         for link in ours:
-            if bridge and link.name in keep and link.master != bridge:
+            bridge = keep.get(link.name, 0)
+            if bridge and link.master != bridge:
                 rtnl.request(links.set_master(link.name, bridge), links.set_up(link.name))
         return stray
 

@@ -18,6 +18,7 @@ _log = logging.getLogger(__name__)
 # The kernel removes a veth 30 to 50 ms after its namespace's last process; asking after
 # that costs nothing, asking before costs 15 to 25 ms of waiting for each.
 _GRACE = 0.1
+_PATIENCE = 5.0
 _AGAIN = 1.0  # seconds between attempts, for instance while the disk is full
 
 
@@ -68,6 +69,11 @@ class Leaving:
         await self._db.write(partial(records.remove_endpoints, ids=ids), durable=False)
         for endpoint in group:
             self._left(endpoint)
+
+    async def drain(self) -> None:
+        """Return when all that is leaving now is gone, or takes too long."""
+        if self._task is not None and not self._task.done():
+            await asyncio.wait({self._task}, timeout=_PATIENCE)
 
     async def close(self) -> None:
         """Return when all are gone, or can't be removed now."""

@@ -10,12 +10,22 @@ import errno
 import socket
 import struct
 import sys
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_interface,
+    ip_network,
+)
 from typing import NamedTuple
 
 from corten.networks.rtnl import (
     NLM_F_CREATE,
     NLM_F_EXCL,
+    NLM_F_REPLACE,
     Message,
     Rtnl,
     attribute,
@@ -25,6 +35,8 @@ from corten.networks.rtnl import (
     u32,
 )
 
+AnyInterface = IPv4Interface | IPv6Interface
+
 _RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK = 16, 17, 18
 _RTM_NEWADDR, _RTM_DELADDR, _RTM_GETADDR = 20, 21, 22
 _RTM_NEWROUTE, _RTM_GETROUTE = 24, 26
@@ -33,10 +45,10 @@ _IFF_UP = 1
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU = 1, 3, 4
 _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_AF_SPEC, _IFLA_NET_NS_FD = 10, 18, 26, 28
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_INFO_SLAVE_KIND, _IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
-_IFLA_BRPORT_MODE = 4
+_IFLA_BRPORT_MODE, _IFLA_BRPORT_ISOLATED = 4, 33
 _VETH_INFO_PEER = 1
 _IFLA_INET6_ADDR_GEN_MODE, _ADDR_GEN_NONE = 8, 1
-_IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_F_NODAD = 1, 2, 4, 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_TABLE = 1, 4, 5, 15
 _RT_TABLE_MAIN, _RTPROT_BOOT, _RTN_UNICAST, _RT_SCOPE_UNIVERSE = 254, 3, 1, 0
 
@@ -58,9 +70,9 @@ class Link(NamedTuple):
 
 
 class Route(NamedTuple):
-    """An IPv4 route; ``interface`` is an index, 0 where there is none or several."""
+    """A route; ``interface`` is an index, 0 where there is none or several."""
 
-    destination: IPv4Network
+    destination: IPv4Network | IPv6Network
     interface: int
     table: int
 
@@ -140,6 +152,17 @@ def hairpin(name: str) -> Message:
     return Message(_RTM_NEWLINK, 0, body, f"set hairpin mode of {name}")
 
 
+def isolate(name: str) -> Message:
+    """Let this port of a bridge exchange frames with the bridge itself only."""
+    mode = nested(_IFLA_INFO_SLAVE_DATA, attribute(_IFLA_BRPORT_ISOLATED, b"\1"))
+    body = (
+        _link_body()
+        + text(_IFLA_IFNAME, name)
+        + nested(_IFLA_LINKINFO, text(_IFLA_INFO_SLAVE_KIND, "bridge"), mode)
+    )
+    return Message(_RTM_NEWLINK, 0, body, f"isolate {name}")
+
+
 def no_link_local(name: str) -> Message:
     """No IPv6 address by itself: on an IPv4 network it would only make traffic.
 
@@ -158,29 +181,42 @@ def remove_link(name: str) -> Message:
     return Message(_RTM_DELLINK, 0, _link_body() + text(_IFLA_IFNAME, name), f"remove {name}")
 
 
-def add_address(index: int, address: IPv4Interface) -> Message:
-    """An IPv4 address with its prefix's broadcast address."""
-    broadcast = attribute(_IFA_BROADCAST, address.network.broadcast_address.packed)
+def add_address(index: int, address: AnyInterface) -> Message:
+    """An address: IPv4 with its prefix's broadcast address, IPv6 at once usable."""
+    broadcast = b""
+    if isinstance(address, IPv4Interface):
+        broadcast = attribute(_IFA_BROADCAST, address.network.broadcast_address.packed)
     body = _address_body(index, address) + broadcast
     return Message(_RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, body, f"add address {address}")
 
 
-def remove_address(index: int, address: IPv4Interface) -> Message:
+def remove_address(index: int, address: AnyInterface) -> Message:
     return Message(_RTM_DELADDR, 0, _address_body(index, address), f"remove address {address}")
 
 
-def _address_body(index: int, address: IPv4Interface) -> bytes:
+def _family(version: int) -> int:
+    return socket.AF_INET if version == 4 else socket.AF_INET6
+
+
+def _address_body(index: int, address: AnyInterface) -> bytes:
     packed = address.ip.packed
+    # What is given by us is on no other host: detecting duplicates would cost a second.
+    flags = _IFA_F_NODAD if address.version == 6 else 0
     return (
-        _ADDRESS.pack(socket.AF_INET, address.network.prefixlen, 0, 0, index)
+        _ADDRESS.pack(_family(address.version), address.network.prefixlen, flags, 0, index)
         + attribute(_IFA_LOCAL, packed)
         + attribute(_IFA_ADDRESS, packed)
     )
 
 
-def add_default_route(gateway: IPv4Address) -> Message:
+def add_default_route(gateway: IPv4Address | IPv6Address, *, replace: bool = False) -> Message:
+    """The default route of the gateway's family.
+
+    Arguments:
+        replace: another one may be there, and goes.
+    """
     body = _ROUTE.pack(
-        socket.AF_INET,
+        _family(gateway.version),
         0,
         0,
         0,
@@ -191,7 +227,9 @@ def add_default_route(gateway: IPv4Address) -> Message:
         0,
     ) + attribute(_RTA_GATEWAY, gateway.packed)
     step = f"add default route by {gateway}"
-    return Message(_RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, body, step)
+    return Message(
+        _RTM_NEWROUTE, NLM_F_CREATE | (NLM_F_REPLACE if replace else NLM_F_EXCL), body, step
+    )
 
 
 # --- questions ----------------------------------------------------------------------------
@@ -212,34 +250,32 @@ def list_links(rtnl: Rtnl) -> list[Link]:
     return [_parse_link(b) for b in rtnl.dump(Message(_RTM_GETLINK, 0, _link_body(), "list links"))]
 
 
-def list_addresses(rtnl: Rtnl) -> list[tuple[int, IPv4Interface]]:
-    """Every IPv4 address with the index of its interface."""
-    body = _ADDRESS.pack(socket.AF_INET, 0, 0, 0, 0)
-    found = []
+def list_addresses(rtnl: Rtnl, version: int = 4) -> list[tuple[int, AnyInterface]]:
+    """Every address of a family with the index of its interface."""
+    body = _ADDRESS.pack(_family(version), 0, 0, 0, 0)
+    found: list[tuple[int, AnyInterface]] = []
     for answer in rtnl.dump(Message(_RTM_GETADDR, 0, body, "list addresses")):
-        _family, length, _flags, _scope, index = _ADDRESS.unpack_from(answer)
+        _fam, length, _flags, _scope, index = _ADDRESS.unpack_from(answer)
         values = attributes(answer, _ADDRESS.size)
         packed = values.get(_IFA_LOCAL) or values.get(_IFA_ADDRESS)
         if packed:
-            found.append((index, IPv4Interface((packed, length))))
+            found.append((index, ip_interface((packed, length))))
     return found
 
 
-def list_routes(rtnl: Rtnl) -> list[Route]:
-    """Every unicast IPv4 route of every table."""
-    body = _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
+def list_routes(rtnl: Rtnl, version: int = 4) -> list[Route]:
+    """Every unicast route of a family, of every table."""
+    body = _ROUTE.pack(_family(version), 0, 0, 0, 0, 0, 0, 0, 0)
     found = []
     for answer in rtnl.dump(Message(_RTM_GETROUTE, 0, body, "list routes")):
-        _family, length, _src, _tos, table, _proto, _scope, kind, _flags = _ROUTE.unpack_from(
-            answer
-        )
+        _fam, length, _src, _tos, table, _proto, _scope, kind, _flags = _ROUTE.unpack_from(answer)
         if kind != _RTN_UNICAST:
             continue
         values = attributes(answer, _ROUTE.size)
-        packed = values.get(_RTA_DST, b"\0\0\0\0")
+        packed = values.get(_RTA_DST, bytes(4 if version == 4 else 16))
         found.append(
             Route(
-                IPv4Network((packed, length)),
+                ip_network((packed, length)),
                 _number(values.get(_RTA_OIF)),
                 _number(values.get(_RTA_TABLE)) or table,
             )

@@ -17,12 +17,15 @@ _EPHEMERAL_TRIES = 16
 _NO_SUCH_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)  # IPv6 is off
 
 
-def bind_ports(ports: Iterable[Port], *, target_ip: str) -> tuple[Listener, ...]:
+def bind_ports(
+    ports: Iterable[Port], *, target_ip: str, target_ip6: str = ""
+) -> tuple[Listener, ...]:
     """Bind every port; all or none.
 
     Arguments:
         ports: with ``host_port`` 0 where any will do, ``host_ip`` ``""`` for all addresses.
         target_ip: the container's address, for the relay.
+        target_ip6: its IPv6 address, for what comes by IPv6; empty: that goes to the other.
     Returns:
         one record per socket, two for a port at all addresses (IPv4 and IPv6).
     Raises:
@@ -32,7 +35,7 @@ def bind_ports(ports: Iterable[Port], *, target_ip: str) -> tuple[Listener, ...]
     bound: list[Listener] = []
     try:
         for port in ports:
-            bound += _bind_port(_checked(port), target_ip)
+            bound += _bind_port(_checked(port), target_ip, target_ip6 or target_ip)
     except BaseException:
         for listener in bound:
             listener.socket.close()
@@ -43,7 +46,8 @@ def bind_ports(ports: Iterable[Port], *, target_ip: str) -> tuple[Listener, ...]
 def _checked(port: Port) -> Port:
     if port.protocol not in _TYPES:
         raise InvalidArgument(f"port {describe(port)} can't be published: only tcp and udp can")
-    if not 1 <= port.container_port <= 65535 or not 0 <= port.host_port <= 65535:
+    last = port.host_port_end or port.host_port
+    if not 1 <= port.container_port <= 65535 or not 0 <= port.host_port <= last <= 65535:
         raise InvalidArgument(f"port {describe(port)} is not between 1 and 65535")
     if port.host_ip:
         try:
@@ -53,13 +57,7 @@ def _checked(port: Port) -> Port:
     return port
 
 
-def _bind_port(port: Port, target_ip: str) -> list[Listener]:
-    if port.host_ip:
-        sockets = [_bind(port, port.host_ip, port.host_port)]
-    elif port.host_port:
-        sockets = _bind_everywhere(port, port.host_port)
-    else:
-        sockets = _bind_any(port)
+def _bind_port(port: Port, target_ip: str, target_ip6: str) -> list[Listener]:
     return [
         Listener(
             port=Port(
@@ -69,10 +67,23 @@ def _bind_port(port: Port, target_ip: str) -> list[Listener]:
                 host_port=sock.getsockname()[1],
             ),
             socket=sock,
-            target=(target_ip, port.container_port),
+            target=(target_ip6 if ":" in address else target_ip, port.container_port),
         )
-        for address, sock in sockets
+        for address, sock in _sockets(port)
     ]
+
+
+def _sockets(port: Port) -> list[tuple[str, socket.socket]]:
+    """Of a range the first number that is free."""
+    for number in range(port.host_port, max(port.host_port, port.host_port_end) + 1):
+        try:
+            if port.host_ip:
+                return [_bind(port, port.host_ip, number)]
+            return _bind_everywhere(port, number) if number else _bind_any(port)
+        except FailedPrecondition as error:
+            if error.errno != errno.EADDRINUSE or number >= port.host_port_end:
+                raise
+    raise AssertionError("unreachable")
 
 
 def _bind_any(port: Port) -> list[tuple[str, socket.socket]]:
@@ -151,7 +162,8 @@ def _refusal(error: OSError, port: Port, address: str, number: int) -> CortenErr
 def describe(port: Port) -> str:
     """A port in ``docker run -p`` form."""
     host = f"{_bracketed(port.host_ip)}:" if port.host_ip else ""
-    return f"{host}{port.host_port or ''}:{port.container_port}/{port.protocol}".lstrip(":")
+    number = f"{port.host_port}-{port.host_port_end}" if port.host_port_end else port.host_port
+    return f"{host}{number or ''}:{port.container_port}/{port.protocol}".lstrip(":")
 
 
 def _bracketed(address: str) -> str:

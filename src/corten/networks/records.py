@@ -34,6 +34,12 @@ def put_network(connection: Connection, network: Network) -> None:
     )
 
 
+def drop_network(connection: Connection, network_id: str) -> None:
+    """Delete, with what its last containers left."""
+    connection.execute("DELETE FROM endpoints WHERE network_id = ?", (network_id,))
+    connection.execute("DELETE FROM networks WHERE id = ?", (network_id,))
+
+
 def endpoints(connection: Connection) -> list[Attachment]:
     """Every endpoint, the oldest first."""
     rows = connection.execute("SELECT record FROM endpoints ORDER BY rowid")
@@ -57,6 +63,13 @@ def add_endpoint(connection: Connection, endpoint: Attachment, cursor4: int) -> 
     )
     connection.execute(
         "UPDATE networks SET cursor4 = ? WHERE id = ?", (cursor4, endpoint.network_id)
+    )
+
+
+def put_endpoint(connection: Connection, endpoint: Attachment) -> None:
+    """Replace the record of an endpoint: its names have changed."""
+    connection.execute(
+        "UPDATE endpoints SET record = ? WHERE id = ?", (_encode(endpoint), endpoint.id)
     )
 
 

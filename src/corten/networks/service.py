@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-import secrets
-import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
-from corten.errors import FailedPrecondition, NotFound
-from corten.kernel.libnftables import Nftables
+from corten.errors import InvalidArgument, NotFound
 from corten.networks import host, records
-from corten.networks.bridge import BridgeDriver
-from corten.networks.firewall import Firewall
+from corten.networks.catalog import Catalog
+from corten.networks.explain import End, Way, explain
 from corten.networks.pods import PodNetworks
 from corten.networks.types import (
     Attached,
     Attachment,
     Network,
     NetworkConfig,
+    NetworkSpec,
     PodDns,
     PodNetwork,
     PodNetworkStatus,
     PodPort,
     Port,
+    Wanted,
 )
 from corten.networks.worker import Workers
 from corten.store.database import Database
 
-_ALIASES = {"": "bridge", "default": "bridge"}
-_BUILT_IN = (("bridge", "bridge"), ("host", "host"), ("none", "null"))  # name, driver
+Journal = Callable[[records.Connection, str, Network], None]
+
+
+def no_journal(_connection: records.Connection, _action: str, _network: Network) -> None:
+    """Nobody wants to know."""
 
 
 class NetworkService:
@@ -39,16 +41,30 @@ class NetworkService:
     Arguments:
         db: the daemon's database.
         prefix: of this daemon, at most 7 characters.
-        state_dir: S; pods' namespaces are pinned below ``S/netns``.
+        state_dir: S; pods' namespaces are pinned below ``S/netns``, tables of names lie in
+            ``S/names``.
+        journal: called in the transaction that makes (``create``) or removes (``destroy``)
+            a network.
     """
 
-    def __init__(self, *, db: Database, prefix: str, state_dir: str, config: NetworkConfig) -> None:
-        self._db = db
-        self._prefix = prefix
-        self._config = config
+    def __init__(
+        self,
+        *,
+        db: Database,
+        prefix: str,
+        state_dir: str,
+        config: NetworkConfig,
+        journal: Journal = no_journal,
+    ) -> None:
         self._workers = Workers()
-        self._others: tuple[Network, ...] = ()
-        self._bridge: BridgeDriver | None = None
+        self._catalog = Catalog(
+            db=db,
+            prefix=prefix,
+            state_dir=state_dir,
+            config=config,
+            workers=self._workers,
+            journal=journal,
+        )
         self._pods = PodNetworks(db=db, state_dir=state_dir, config=config)
 
     async def recover(self, live: Collection[str]) -> None:
@@ -58,40 +74,55 @@ class NetworkService:
             live: ids of containers and pods whose monitor lives. What belongs to others
                 is detached; what bears the prefix and is on no record is removed.
         """
-        stored = self._db.read(records.networks) or await self._db.write(self._first_records)
-        by_name = {s.network.name: s for s in stored}
-        bridge = by_name["bridge"]
-        self._others = tuple(s.network for s in stored if s.network.name != "bridge")
-        self._bridge = BridgeDriver(
-            bridge.network,
-            cursor4=bridge.cursor4,
-            db=self._db,
-            prefix=self._prefix,
-            config=self._config,
-            workers=self._workers,
-            firewall=Firewall(Nftables, self._prefix),
-        )
-        await self._bridge.recover(self._db.read(records.endpoints), live)
+        await self._catalog.recover(live)
         await self._pods.recover(live)
 
-    def _first_records(self, connection: records.Connection) -> list[records.StoredNetwork]:
-        now = time.time_ns()
-        for name, driver in _BUILT_IN:
-            network = Network(
-                id=secrets.token_hex(32),
-                name=name,
-                driver=driver,
-                interface=f"{self._prefix}0" if driver == "bridge" else "",
-                created_at=now,
+    # networks ----------------------------------------------------------------------------
+    def networks(self, tenant: str = "") -> Sequence[Network]:
+        """``bridge``, ``host``, ``none``, and those that users made, of one tenant or of all."""
+        found = self._catalog.networks()
+        return [n for n in found if n.built_in or not tenant or n.tenant == tenant]
+
+    def find(self, ref: str, tenant: str = "docker") -> Network:
+        """By name, id or a unique prefix of one.
+
+        Raises:
+            NotFound: in dockerd's words.
+            InvalidArgument: the prefix fits several.
+        """
+        every = self.networks(tenant)
+        wanted = "bridge" if ref in ("", "default") else ref
+        for network in every:
+            if wanted in (network.id, network.name):
+                return network
+        found = [network for network in every if network.id.startswith(wanted)]
+        if len(found) > 1:
+            raise InvalidArgument(
+                f"network {ref} is ambiguous ({len(found)} matches found on ID prefix)"
             )
-            records.put_network(connection, network)
-        return records.networks(connection)
+        if not found:
+            raise NotFound(f"network {ref} not found")
+        return found[0]
 
-    def _driver(self) -> BridgeDriver:
-        if self._bridge is None:
-            raise FailedPrecondition("the networks are not recovered yet")
-        return self._bridge
+    async def create(self, spec: NetworkSpec, *, tenant: str = "docker") -> Network:
+        """Make a network: its record, durably, then its bridge.
 
+        Raises:
+            AlreadyExists: the name is taken.
+            InvalidArgument, PermissionDenied, NotFound: it can't be, in dockerd's words.
+            ResourceExhausted: no subnet is free.
+        """
+        return await self._catalog.create(spec, tenant)
+
+    async def remove(self, network_id: str) -> None:
+        """Remove a network that nobody is connected to: its bridge, then its record.
+
+        Raises:
+            FailedPrecondition: somebody is.
+        """
+        await self._catalog.remove(network_id)
+
+    # containers --------------------------------------------------------------------------
     async def attach(
         self,
         container_id: str,
@@ -101,53 +132,75 @@ class NetworkService:
         network: str = "bridge",
         ports: Sequence[Port] = (),
         mac_address: str = "",
+        wanted: Wanted | None = None,
     ) -> Attached | None:
-        """Connect a network namespace: interface, address, default route, published ports.
+        """Connect a network namespace: interface, addresses, default route, published ports.
 
-        Undoes everything if it fails. The bridge is made at the first call.
+        Undoes everything if it fails. The bridge is made if it isn't there.
 
         Arguments:
             netns_fd: of the container's namespace; stays the caller's.
             netlink_fd: a NETLINK_ROUTE socket opened inside it; stays the caller's.
-            network: ``bridge`` (or ``default``), or ``none`` (only the loopback interface
-                is brought up, and the answer is ``None``).
+            network: name or id; with ``none`` only the loopback interface is brought up, and
+                the answer is ``None``.
+            wanted: all that is wanted; without it ``ports`` and ``mac_address`` are.
         Raises:
-            FailedPrecondition: a port is in use (named, with its holder where it is ours).
+            FailedPrecondition: a port is in use (named, with its holder where it is ours), or
+                an address.
             ResourceExhausted: no address is left.
             NotFound: there is no such network.
         """
-        name = _ALIASES.get(network, network)
-        if name == "none":
+        found = self.find(network)
+        if found.driver == "null":
             await self._workers.make("bring up lo", host.loopback_up, netlink_fd)
             return None
-        if name != "bridge":
-            raise NotFound(
-                f"there is no network {network!r} to attach to",
-                hint="networks are bridge, host and none",
-            )
-        return await self._driver().attach(
-            container_id,
-            netns_fd=netns_fd,
-            netlink_fd=netlink_fd,
-            ports=ports,
-            mac_address=mac_address,
+        if wanted is None:
+            wanted = Wanted(ports=tuple(ports), mac_address=mac_address)
+        return await self._catalog.attach(
+            found, container_id, wanted, netns_fd=netns_fd, netlink_fd=netlink_fd
         )
 
     async def detach(self, container_id: str) -> None:
-        """Take back interface, address and ports of a container; idempotent.
+        """Take back interfaces, addresses and ports of a container; idempotent.
 
         Ports are free when this returns (and the monitor has closed its sockets); the rest
         follows in the background.
         """
-        await self._driver().detach(container_id)
+        await self._catalog.detach(container_id)
+
+    async def unplug(self, container_id: str, network_id: str) -> None:
+        """Take one network from a container that goes on; idempotent."""
+        await self._catalog.unplug(container_id, network_id)
+
+    async def route(self, container_id: str, network_id: str, netlink_fd: int) -> None:
+        """Have what the container sends elsewhere go by this network of its."""
+        endpoint = next(
+            (e for e in self.attachments(container_id) if e.network_id == network_id), None
+        )
+        if endpoint is not None:
+            await self._workers.make(
+                "set default route", self._catalog.set_routes, endpoint, netlink_fd
+            )
+
+    async def rename(self, container_id: str, network_id: str, names: tuple[str, ...]) -> None:
+        """Give a connected container other names on a network."""
+        await self._catalog.rename(container_id, network_id, names)
+
+    async def explain(self, src: End, dst: End, *, port: int, protocol: str) -> Way:
+        """The way of a packet, and where it would be dropped."""
+        return explain(src, dst, port=port, protocol=protocol, world=await self._catalog.world())
+
+    def owner(self, address: str) -> str:
+        """The id of the container that has an address; empty: none."""
+        return self._catalog.owner(address)
 
     def attachments(self, container_id: str) -> Sequence[Attachment]:
-        """The container's attachments; from memory."""
-        return self._driver().attachments(container_id)
+        """The container's attachments, in the order of their interfaces; from memory."""
+        return self._catalog.attachments(container_id)
 
-    def networks(self) -> Sequence[Network]:
-        """``bridge``, ``host`` and ``none``."""
-        return (self._driver().network, *self._others)
+    def attached(self) -> set[str]:
+        """Ids of the containers that are connected to something; from memory."""
+        return self._catalog.attached()
 
     # pods --------------------------------------------------------------------------------
     async def add_pod(
@@ -203,7 +256,6 @@ class NetworkService:
         """Finish what is being removed, end threads; containers and their networks stay.
 
         A bridge that nothing is connected to is taken back, and made again when needed."""
-        if self._bridge is not None:
-            await self._bridge.close()
+        await self._catalog.close()
         self._pods.close()
         self._workers.close()

@@ -18,21 +18,55 @@ class Port(Record, frozen=True, kw_only=True):
     Fields:
         host_ip: address to publish at; ``""`` means every IPv4 and IPv6 address.
         host_port: 0 lets the service choose.
+        host_port_end: the last of a range from which the first free one is taken; 0: no range.
     """
 
     container_port: int
     protocol: str = "tcp"
     host_ip: str = ""
     host_port: int = 0
+    host_port_end: int = 0
+
+
+class NetworkSpec(Record, frozen=True, kw_only=True):
+    """What is asked for when a network is made.
+
+    Fields:
+        subnet4, subnet6: CIDR; empty: chosen. ``gateway4`` and so on: empty: the first address.
+        range4, range6: the part of the subnet that addresses are chosen from; empty: all.
+        aux: addresses set aside, by name.
+        mtu: bytes; 0: the daemon's.
+        internal: no way to the outside, in or out.
+        options: the driver's, as ``com.docker.network.…``.
+    """
+
+    name: str
+    driver: str = "bridge"
+    subnet4: str = ""
+    gateway4: str = ""
+    range4: str = ""
+    ipv6: bool = False
+    subnet6: str = ""
+    gateway6: str = ""
+    range6: str = ""
+    aux: dict[str, str] = {}
+    internal: bool = False
+    attachable: bool = False
+    labels: dict[str, str] = {}
+    options: dict[str, str] = {}
+    ipam_options: dict[str, str] = {}
 
 
 class Network(Record, frozen=True, kw_only=True):
-    """A network as ``docker network ls`` shows it.
+    """A network as ``docker network inspect`` shows it; see :class:`NetworkSpec`.
 
     Fields:
         driver: ``bridge``, ``host`` or ``null``.
         interface: the bridge's name on the host; empty for other drivers.
-        subnet4: in CIDR form, ``172.17.0.0/16``; ``subnet6`` stays empty for now.
+        subnet4: in CIDR form, ``172.17.0.0/16``; ``subnet6`` is empty without IPv6.
+        own_subnet4, own_subnet6: the user chose it, so that addresses may be asked for.
+        own_gateway6: so it is shown, as dockerd does.
+        built_in: one of the three that there always are.
         mtu: bytes.
         nat: ``nftables``, or ``relay`` where the kernel has no usable nf_tables: then
             published ports work through the monitors' relay and containers reach only
@@ -46,8 +80,20 @@ class Network(Record, frozen=True, kw_only=True):
     interface: str = ""
     subnet4: str = ""
     gateway4: str = ""
+    range4: str = ""
     subnet6: str = ""
     gateway6: str = ""
+    range6: str = ""
+    own_subnet4: bool = False
+    own_subnet6: bool = False
+    own_gateway6: bool = False
+    aux: dict[str, str] = {}
+    built_in: bool = False
+    internal: bool = False
+    attachable: bool = False
+    labels: dict[str, str] = {}
+    options: dict[str, str] = {}
+    ipam_options: dict[str, str] = {}
     mtu: int = 0
     created_at: int = 0
     nat: str = ""
@@ -61,6 +107,8 @@ class Attachment(Record, frozen=True, kw_only=True):
         id: the endpoint's id, 64 hex digits; never used twice.
         interface: name inside the container.
         host_interface: name of the veth's end on the host; never used twice at once.
+        names: under which the other containers of the network find it; the first is the
+            one that its addresses are called.
         ports: as bound: every ``host_port`` and ``host_ip`` is set. A port published at
             ``""`` gives two entries, ``0.0.0.0`` and ``::``.
     """
@@ -78,6 +126,26 @@ class Attachment(Record, frozen=True, kw_only=True):
     ipv6: str = ""
     ipv6_prefix: int = 0
     gateway6: str = ""
+    names: tuple[str, ...] = ()
+    ports: tuple[Port, ...] = ()
+
+
+class Wanted(Record, frozen=True, kw_only=True):
+    """How a container is to be connected to a network.
+
+    Fields:
+        ipv4, ipv6: addresses asked for; empty: chosen.
+        interface: name inside; empty: the first that is free.
+        default_route: what is elsewhere goes by this network.
+        names: see :class:`Attachment`.
+    """
+
+    mac_address: str = ""
+    ipv4: str = ""
+    ipv6: str = ""
+    interface: str = ""
+    default_route: bool = True
+    names: tuple[str, ...] = ()
     ports: tuple[Port, ...] = ()
 
 

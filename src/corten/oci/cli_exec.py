@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from corten.cgroups import open_cgroup
 from corten.errors import FailedPrecondition, InvalidArgument
+from corten.kernel.creds import CAPABILITY_NUMBERS
 from corten.oci import container
 from corten.oci.cli_run import check_console, plan_of, send_console, send_pidfd
 from corten.oci.cliargs import MANY, SWITCH, VALUE, parse
@@ -64,7 +65,7 @@ def exec_(settings: Settings, argv: list[str]) -> int:
     terminal = bool(process.get("terminal"))
     check_console(terminal, detached, args.text("console-socket"))
     if not detached:
-        from corten.oci.foreground import Foreground
+        from corten.oci.foreground import Foreground, plain_newlines
 
         foreground = Foreground()
     pidfd = record.alive("exec")
@@ -81,6 +82,7 @@ def exec_(settings: Settings, argv: list[str]) -> int:
     if args.text("pid-file"):
         write_file(args.text("pid-file"), str(started.pid).encode(), 0o644)
     if not detached:
+        plain_newlines(started.console_fd)
         return foreground.wait(started.pidfd, started.console_fd)
     if terminal:
         send_console(args.text("console-socket"), started.console_fd)
@@ -116,6 +118,9 @@ def _process(args: Arguments, own: dict[str, Any]) -> dict[str, Any]:
     if args.switch("no-new-privs"):
         process["noNewPrivileges"] = True
     process["user"] = _user(args, own.get("user") or {})
+    for name in args.many("cap"):
+        if name not in CAPABILITY_NUMBERS:
+            raise InvalidArgument(f"unknown capability {name!r}")
     if args.many("cap"):
         sets = dict(own.get("capabilities") or {})
         for name in _RAISED:
@@ -157,6 +162,8 @@ def _cgroup(record: Record, args: Arguments) -> Cgroup | None:
         for name in controllers.split(",") if colon else ("",):
             if name in paths:
                 raise InvalidArgument(f"--cgroup names {name or 'a path'} twice")
+            if ".." in path.split("/"):
+                raise InvalidArgument(f"`..` components are not allowed: --cgroup={item}")
             paths[name] = f"{own.path}{clean(path)}".rstrip("/")
     if list(paths) == [""]:
         group = open_cgroup(paths[""], kind=own.kind)

@@ -62,11 +62,13 @@ def run(settings: Settings, argv: list[str]) -> int:
     detached = args.switch("detach")
     making = Making(settings, args, one_id(args, "run"), detached=detached)
     if not detached:
-        from corten.oci.foreground import Foreground
+        from corten.oci.foreground import Foreground, plain_newlines
 
         foreground = Foreground(subreaper=not args.switch("no-subreaper"))
     created = making.make(waiting=False)
     try:
+        if not detached:
+            plain_newlines(created.console_fd)
         container.start(created)
         if detached:
             making.record.close()

@@ -7,6 +7,7 @@ from _stat import S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_ISCHR
 from errno import EPERM
 
 from corten.errors import FailedPrecondition
+from corten.kernel import mounts as k
 from corten.kernel.files import mknodat
 from corten.oci import trees
 from corten.oci.paths import clean
@@ -16,6 +17,7 @@ from corten.spec.runtime import Device
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from corten.oci.context import Context
+    from corten.spec.runtime import IdMapping, Linux
 
 _TYPES = {"c": S_IFCHR, "u": S_IFCHR, "b": S_IFBLK, "p": S_IFIFO}
 
@@ -51,7 +53,16 @@ class DeviceNode(Struct):
         d = self.device
         return f"{self.name} {d.type} {d.major}:{d.minor} {d.file_mode:o} {d.uid}:{d.gid}"
 
+    @property
+    def key(self) -> str:
+        """Its name among the trees that were captured."""
+        return f"device {self.device.path}"
+
     def execute(self, context: Context) -> None:
+        captured = context.captured.pop(self.key, -1)
+        if captured >= 0:
+            self._attach(context, captured)
+            return
         parent, name = context.root.parent(self.device.path)
         try:
             if context.in_user_namespace:
@@ -88,8 +99,16 @@ class DeviceNode(Struct):
             return False
         return d.type == "p" or info.st_rdev == posix.makedev(d.major, d.minor)
 
+    def make_below(self, directory: int, name: str, owner: tuple[int, int]) -> None:
+        """Make the node in a directory of our own, for :func:`capture_nodes`."""
+        d = self.device
+        mknodat(directory, name, _TYPES[d.type] | d.file_mode, posix.makedev(d.major, d.minor))
+        posix.chown(name, *owner, dir_fd=directory, follow_symlinks=False)
+
     def _bind(self, context: Context) -> None:
-        tree = trees.clone(self.device.path, recursive=False)
+        self._attach(context, trees.clone(self.device.path, recursive=False))
+
+    def _attach(self, context: Context, tree: int) -> None:
         try:
             target = context.root.make_file(self.device.path, 0o600)
             try:
@@ -98,6 +117,39 @@ class DeviceNode(Struct):
                 posix.close(target)
         finally:
             posix.close(tree)
+
+
+def capture_nodes(nodes: list[DeviceNode], context: Context, linux: Linux) -> None:
+    """Make the nodes of a container with a user namespace, in which nobody may make one, with the
+    host's rights: on a tmpfs that covers the root file system for a moment, each a tree of its
+    own. Where the host's rights do not suffice either, nothing is captured.
+    """
+    flags = posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC
+    k.mount("tmpfs", context.rootfs, "tmpfs", k.MS_NOSUID | k.MS_NOEXEC, "mode=0700")
+    directory = posix.open(context.rootfs, flags)
+    try:
+        for number, node in enumerate(nodes):
+            owner = (
+                host_id(linux.uid_mappings, node.device.uid),
+                host_id(linux.gid_mappings, node.device.gid),
+            )
+            if -1 in owner:
+                continue  # nobody inside: the host's node will do
+            node.make_below(directory, str(number), owner)
+            context.captured[node.key] = trees.clone(str(number), dirfd=directory, recursive=False)
+    except PermissionError:
+        pass
+    finally:
+        posix.close(directory)
+        k.umount2(context.rootfs, k.MNT_DETACH)
+
+
+def host_id(mappings: tuple[IdMapping, ...], inside: int) -> int:
+    """The host's number of an id in the user namespace, -1 for one that has none."""
+    for m in mappings:
+        if m.container_id <= inside < m.container_id + m.size:
+            return m.host_id + inside - m.container_id
+    return -1
 
 
 class DeviceLinks(Struct):

@@ -75,6 +75,16 @@ def _reap_others(pidfd: int) -> None:
             return
 
 
+def plain_newlines(console: int) -> None:
+    """Where nobody sits at our end, lines end as the program wrote them, as with runc: a file
+    or a pipe gets no carriage returns. Call it before the program runs."""
+    if console < 0 or posix.isatty(0):
+        return
+    modes = termios.tcgetattr(console)
+    modes[1] &= ~termios.ONLCR
+    termios.tcsetattr(console, termios.TCSANOW, modes)
+
+
 class _Terminal:
     """Our terminal and the container's, joined until the process ends."""
 

@@ -19,6 +19,7 @@ from corten.kernel.files import write_proc
 from corten.oci import console, rootfs
 from corten.oci.channel import Channel
 from corten.oci.context import Context, check_procfs, run_steps
+from corten.oci.devices import DeviceNode, capture_nodes
 from corten.oci.failure import attempt, failed
 from corten.oci.hooks import run_hooks
 from corten.oci.mounts import BindMount
@@ -347,6 +348,9 @@ def prepare_root(plan: Plan, context: Context) -> None:
     run_steps(context, plan.root_steps)
     if not plan.shared:
         _capture(captured, context)
+    if context.in_user_namespace:
+        nodes = [step for step in plan.steps if isinstance(step, DeviceNode)]
+        attempt("make devices", capture_nodes, nodes, context, plan.config.linux)
 
 
 def _capture(binds: list[BindMount], context: Context) -> None:

@@ -17,7 +17,7 @@ from corten.kernel import mounts as k
 from corten.oci import trees
 from corten.oci.copyup import copy_tree
 from corten.oci.mountoptions import Options
-from corten.oci.paths import fd_path
+from corten.oci.paths import Root, fd_path
 from corten.spec._struct import Struct
 
 TYPE_CHECKING = False
@@ -33,11 +33,14 @@ class BindMount(Struct):
     """Show a file or directory of the host.
 
     Fields:
+        subpath: what lies there inside of ``source`` is shown. That can't lead out: the one who
+            owns a volume's files may put links in the way.
         idmap: with other owners (``idmap``, ``ridmap``, mappings of the mount's own).
     """
 
     destination: str
     source: str
+    subpath: str = ""
     options: Options
     idmap: IdMap | None = None
 
@@ -62,7 +65,7 @@ class BindMount(Struct):
             posix.close(tree)
 
     def _take(self) -> int:
-        tree = trees.clone(self.source, recursive=bool(self.options.flags & k.MS_REC))
+        tree = self._clone(bool(self.options.flags & k.MS_REC))
         if self.idmap is not None:
             try:
                 self.idmap.apply(tree)
@@ -70,6 +73,19 @@ class BindMount(Struct):
                 posix.close(tree)
                 raise
         return tree
+
+    def _clone(self, recursive: bool) -> int:
+        if not self.subpath:
+            return trees.clone(self.source, recursive=recursive)
+        top = posix.open(self.source, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
+        try:
+            inside = Root(top).open(self.subpath)
+        finally:
+            posix.close(top)
+        try:
+            return trees.clone("", dirfd=inside, recursive=recursive)
+        finally:
+            posix.close(inside)
 
     def _attach(self, context: Context, tree: int) -> None:
         options = self.options
@@ -118,17 +134,27 @@ class FilesystemMount(Struct):
         )
 
     def execute(self, context: Context) -> None:
+        copied = "tmpcopyup" in self.options.special and self._there(context)
         target, data = self._target(context)
         try:
             flags = self.options.flags
             if self.delayed_read_only():
                 flags &= ~k.MS_RDONLY
             k.mount(self.source or self.type, fd_path(target), self.type, flags, data)
-            if "tmpcopyup" in self.options.special:
+            if copied:
                 self._copy_up(context, target)
         finally:
             posix.close(target)
         self._after(context)
+
+    def _there(self, context: Context) -> bool:
+        """Whether the image has something there; else there is nothing to copy, and the file
+        system keeps the owner and the mode that its options give it."""
+        try:
+            posix.close(context.root.open(self.destination))
+        except FileNotFoundError:
+            return False
+        return True
 
     def _target(self, context: Context) -> tuple[int, str]:
         """The target's descriptor, and the file system's options."""

@@ -233,7 +233,7 @@ def _steps(config: Config, mounts: tuple[MountStep, ...]) -> tuple[Step, ...]:
         devices = [d for d in DEFAULT_DEVICES if d.path not in own]
         steps += [DeviceNode(device=d) for d in (*devices, *config.linux.devices)]
         steps.append(DeviceLinks(links=DEFAULT_LINKS))
-    sysctls = compile_sysctls(config.linux)
+    sysctls = compile_sysctls(config.linux, config.domainname)
     if sysctls is not None:
         steps.append(sysctls)
     return tuple(steps)
@@ -248,8 +248,13 @@ def _mount_step(mount: ConfigMount, bundle: str, namespaced: bool, linux: Linux)
         if not mount.source:
             raise InvalidArgument(f"{where} has no source", path=where)
         source = join(bundle, mount.source)
-        idmap = _idmap(mount, options, linux) if mapped else None
-        return BindMount(destination=destination, source=source, options=options, idmap=idmap)
+        return BindMount(
+            destination=destination,
+            source=source,
+            subpath=mount.subpath,
+            options=options,
+            idmap=_idmap(mount, options, linux) if mapped else None,
+        )
     if mapped:
         raise InvalidArgument("id-mapped mounts are for bind mounts alone", path=where)
     if options.flags & MS_REMOUNT or (not mount.type and options.propagation):

@@ -46,7 +46,7 @@ class WriteSysctls(Struct):
             write_proc(f"/proc/sys/{path}", value.encode())
 
 
-def compile_sysctls(linux: Linux) -> WriteSysctls | None:
+def compile_sysctls(linux: Linux, domainname: str = "") -> WriteSysctls | None:
     """Check that each parameter belongs to a namespace of the container's own.
 
     Raises:
@@ -64,6 +64,8 @@ def compile_sysctls(linux: Linux) -> WriteSysctls | None:
             raise InvalidArgument(f"{where} needs a {kind} namespace of its own", path=where)
         if name == "kernel.hostname":
             raise InvalidArgument(f"{where} is set by the member hostname", path=where)
+        if name == "kernel.domainname" and domainname:
+            raise InvalidArgument(f"{where} is set by the member domainname", path=where)
         values.append((path, value))
     return WriteSysctls(values=tuple(values)) if values else None
 

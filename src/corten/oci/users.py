@@ -41,7 +41,7 @@ def resolve(user: User, root: int = AT_FDCWD) -> Identity:
         home = next((row[5] for row in passwd if row[2] == str(user.uid)), "")
         return Identity(uid=user.uid, gid=user.gid, groups=user.additional_gids, home=home or "/")
     groups = _table(root, "/etc/group", 4)
-    return _by_name(user.username, user.group_names, passwd, groups, user.additional_gids)
+    return _by_name(user, user.username, passwd, groups)
 
 
 def resolve_user(root: int, user: dict[str, Any]) -> Identity:
@@ -49,13 +49,7 @@ def resolve_user(root: int, user: dict[str, Any]) -> Identity:
     return resolve(parse_user(user), root)
 
 
-def _by_name(
-    text: str,
-    extra: tuple[str, ...],
-    passwd: list[list[str]],
-    groups: list[list[str]],
-    gids: tuple[int, ...],
-) -> Identity:
+def _by_name(user: User, text: str, passwd: list[list[str]], groups: list[list[str]]) -> Identity:
     name, _, group = text.partition(":")
     row = _user_row(name or "0", passwd)
     if row is None:
@@ -65,12 +59,14 @@ def _by_name(
     own: list[int] = []
     if group:
         gid = _group(group, groups)
-    elif login:
+    policy = user.groups_policy or ("strict" if group else "merge")
+    if login and policy == "merge":
         own = [int(g[2]) for g in groups if login in g[3].split(",")]
     # Without the primary group among them, a process could leave it (setgid) and so escape
     # permissions that deny the group something (CVE-2022-36109).
     supplementary = [gid]
-    for item in (*own, *gids, *[_group(entry, groups) for entry in extra]):
+    named = [_group(entry, groups) for entry in user.group_names]
+    for item in (*own, *user.additional_gids, *named):
         if item not in supplementary:
             supplementary.append(item)
     return Identity(uid=uid, gid=gid, groups=tuple(supplementary), home=home)

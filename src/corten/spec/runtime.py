@@ -66,6 +66,8 @@ class User(Struct):
     ``username`` and ``group_names`` are an extension that the engine uses instead of numbers:
     Docker's ``USER[:GROUP]`` and ``--group-add``, names or numbers, resolved by the process
     itself against the files of the container. ``username`` None: the numbers count.
+    ``groups_policy``: whether the groups that the container's ``/etc/group`` gives the user are
+    taken: ``""`` as under Docker (unless a GROUP is named), ``merge`` always, ``strict`` never.
     """
 
     uid: int = 0
@@ -74,6 +76,7 @@ class User(Struct):
     additional_gids: tuple[int, ...] = ()
     username: str | None = None
     group_names: tuple[str, ...] = ()
+    groups_policy: str = ""
 
 
 class Rlimit(Struct):
@@ -127,8 +130,12 @@ class Process(Struct):
 
 
 class ConfigMount(Struct):
+    """``subpath`` is no part of the specification (the member ``x-corten-subpath``): what is
+    bound lies there inside of ``source``, whose owner may be hostile."""
+
     destination: str
     source: str = ""
+    subpath: str = ""
     type: str = ""
     options: tuple[str, ...] = ()
     uid_mappings: tuple[IdMapping, ...] = ()
@@ -286,6 +293,7 @@ def _user(reader: Reader) -> User:
         if reader.has("uid") or not reader.has("username")
         else reader.text("username"),
         group_names=reader.texts("additionalGroupNames"),
+        groups_policy=reader.text("supplementalGroupsPolicy"),
     )
 
 
@@ -349,6 +357,7 @@ def _mount(reader: Reader) -> ConfigMount:
         # relative ones are allowed since 1.2 and mean: below the root
         destination=destination if destination.startswith("/") else f"/{destination}",
         source=reader.text("source"),
+        subpath=reader.text("x-corten-subpath"),
         type=reader.text("type"),
         options=reader.texts("options"),
         uid_mappings=_mappings(reader, "uidMappings"),

@@ -6,6 +6,7 @@ import io
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import Any
 
 BUSYBOX = Path("/bin/busybox")
 PASSWD = """\
@@ -34,8 +35,15 @@ ENTRY = {  # the configuration of the second image
 }
 
 
-def root_file_system() -> bytes:
-    """A tar archive, the same bytes on every machine with the same busybox."""
+VOLUMES: dict[str, Any] = {"Volumes": {"/data": {}}}  # the configuration of the third image
+
+
+def root_file_system(*, data: bool = False) -> bytes:
+    """A tar archive, the same bytes on every machine with the same busybox.
+
+    Arguments:
+        data: with the files of the third image, where its volume is mounted.
+    """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for name in ("bin", "dev", "etc", "home", "home/ann", "proc", "root", "sys", "usr"):
@@ -52,7 +60,31 @@ def root_file_system() -> bytes:
         _file(archive, "etc/group", GROUP.encode(), 0o644)
         for name, (text, mode) in PROGRAMS.items():
             _file(archive, name, text.encode(), mode)
+        if data:
+            _data(archive)
     return buffer.getvalue()
+
+
+def _data(archive: tarfile.TarFile) -> None:
+    """All kinds of files, and links out of it."""
+    for name, kind, link in (
+        ("data", tarfile.DIRTYPE, ""),
+        ("data/sub", tarfile.DIRTYPE, ""),
+        ("data/link", tarfile.SYMTYPE, "seed"),
+        ("data/out", tarfile.SYMTYPE, "/../../etc/passwd"),
+        ("data/pipe", tarfile.FIFOTYPE, ""),
+        ("linked", tarfile.SYMTYPE, "data/sub"),
+        ("outside", tarfile.SYMTYPE, "../../../../../tmp"),
+    ):
+        entry = tarfile.TarInfo(name)
+        entry.type, entry.linkname, entry.mode = kind, link, 0o750
+        entry.uid = entry.gid = 1000
+        archive.addfile(entry)
+    _file(archive, "data/seed", b"seeded\n", 0o640)
+    _file(archive, "data/sub/deep", b"deep\n", 0o644)
+    hard = tarfile.TarInfo("data/hard")
+    hard.type, hard.linkname, hard.mode = tarfile.LNKTYPE, "data/seed", 0o640
+    archive.addfile(hard)
 
 
 def changes() -> list[str]:

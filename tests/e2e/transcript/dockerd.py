@@ -16,6 +16,7 @@ from tests.support import eventually
 
 DOCKERD = "/usr/sbin/dockerd"
 CLI = "/usr/bin/docker"
+NAMES = {name: f"{name}image" for name in ("box", "entry", "volumes")}
 
 
 @contextmanager
@@ -35,6 +36,7 @@ def running() -> Iterator[str]:
         eventually(lambda: _answers(host), deadline=60, what=f"dockerd; log: {base}/log")
         _import(host, "boximage:latest")
         _import(host, "entryimage:latest", *box.changes())
+        _import(host, "volumesimage:latest", "--change", "VOLUME /data", data=True)
         yield host
     finally:
         os.killpg(process.pid, signal.SIGTERM)
@@ -68,8 +70,8 @@ def _answers(host: str) -> bool:
     return _docker(host, "version").returncode == 0
 
 
-def _import(host: str, name: str, *options: str) -> None:
-    done = _docker(host, "import", *options, "-", name, stdin=box.root_file_system())
+def _import(host: str, name: str, *options: str, data: bool = False) -> None:
+    done = _docker(host, "import", *options, "-", name, stdin=box.root_file_system(data=data))
     assert done.returncode == 0, done.stderr
 
 

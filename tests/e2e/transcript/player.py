@@ -73,6 +73,9 @@ class Player:
         listed = self._docker("ps", "-aq")
         if listed.split():
             self._docker("rm", "-f", *listed.split())
+        volumes = self._docker("volume", "ls", "-q")
+        if volumes.split():
+            self._docker("volume", "rm", *volumes.split())
 
     def environment(self) -> dict[str, str]:
         """The command line's environment; nothing of the caller's but the search path."""

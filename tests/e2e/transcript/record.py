@@ -20,7 +20,7 @@ def main(wanted: list[str]) -> None:
     recording = {}
     failures: list[str] = []
     with dockerd.running() as host:
-        player = Player(host, dockerd.CLI, {"box": "boximage", "entry": "entryimage"})
+        player = Player(host, dockerd.CLI, dockerd.NAMES)
         for case in CASES:
             if wanted and case.name not in wanted:
                 continue

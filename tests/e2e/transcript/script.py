@@ -6,8 +6,9 @@ from tests.e2e.transcript.script_life import LIFE
 from tests.e2e.transcript.script_process import PROCESS
 from tests.e2e.transcript.script_streams import STREAMS
 from tests.e2e.transcript.script_terminal import TERMINAL
+from tests.e2e.transcript.script_volumes import VOLUMES
 from tests.e2e.transcript.steps import Case
 
-CASES: tuple[Case, ...] = (*PROCESS, *STREAMS, *LIFE, *TERMINAL)
+CASES: tuple[Case, ...] = (*PROCESS, *STREAMS, *LIFE, *TERMINAL, *VOLUMES)
 
 assert len({case.name for case in CASES}) == len(CASES), "two cases have the same name"

@@ -22,11 +22,12 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 @contextmanager
 def images() -> Iterator[dict[str, str]]:
-    """Serve them; gives the names that ``{box}`` and ``{entry}`` stand for."""
+    """Serve them; gives the names that ``{box}`` and the like stand for."""
     contents: dict[str, bytes] = {}
     tags = {
         "boximage": _image(contents, {}),
         "entryimage": _image(contents, box.ENTRY),
+        "volumesimage": _image(contents, box.VOLUMES, data=True),
     }
 
     class Handler(_Handler):
@@ -38,15 +39,15 @@ def images() -> Iterator[dict[str, str]]:
     thread.start()
     where = f"127.0.0.1:{server.server_port}"
     try:
-        yield {"box": f"{where}/boximage", "entry": f"{where}/entryimage"}
+        yield {name: f"{where}/{name}image" for name in ("box", "entry", "volumes")}
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
 
 
-def _image(contents: dict[str, bytes], settings: dict[str, Any]) -> str:
-    archive = box.root_file_system()
+def _image(contents: dict[str, bytes], settings: dict[str, Any], *, data: bool = False) -> str:
+    archive = box.root_file_system(data=data)
     layer = gzip.compress(archive, compresslevel=1, mtime=0)
     config = {
         "architecture": _ARCHITECTURES[platform.machine()],

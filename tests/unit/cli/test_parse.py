@@ -67,15 +67,42 @@ def test_ports(entry: str, expected: list[tuple[str, int, int, str]]) -> None:
 @pytest.mark.parametrize(
     ("entry", "expected"),
     [
-        ("/a:/b", {"type": "bind", "source": "/a", "target": "/b", "create_source": True}),
-        ("/a:/b:ro,rslave", {"type": "bind", "source": "/a", "target": "/b",
+        ("/a:/b", {"type": "bind", "source": "/a", "target": "/b", "create_source": True,
+                   "mode": ""}),
+        ("/a:/b:ro,rslave", {"type": "bind", "source": "/a", "target": "/b", "mode": "ro,rslave",
                              "create_source": True, "read_only": True, "propagation": "rslave"}),
-        ("data:/b", {"type": "volume", "source": "data", "target": "/b"}),
-        ("/b", {"type": "volume", "target": "/b"}),
+        ("data:/b", {"type": "volume", "source": "data", "target": "/b", "mode": "z",
+                     "driver": ""}),
+        ("data:/b:nocopy", {"type": "volume", "source": "data", "target": "/b", "no_copy": True,
+                            "mode": "nocopy", "driver": ""}),
     ],
 )  # fmt: skip
 def test_volumes(entry: str, expected: dict[str, Any]) -> None:
     assert parse.volume(entry) == expected
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ("src=a,dst=/b,volume-nocopy", {"source": "a", "target": "/b", "no_copy": True}),
+        ("dst=/b,volume-subpath=x/y", {"target": "/b", "subpath": "x/y"}),
+        ('dst=/b,"volume-opt=o=addr=1.2.3.4,rw",volume-opt=type=nfs,volume-label=a',
+         {"target": "/b", "driver_options": {"o": "addr=1.2.3.4,rw", "type": "nfs"},
+          "labels": {"a": ""}}),
+    ],
+)  # fmt: skip
+def test_volume_mounts(entry: str, expected: dict[str, Any]) -> None:
+    assert parse.mount(entry) == {"type": "volume", "mode": "z", **expected}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["dst=/a,nosuch=1", "src=a", "type=odd,dst=/a", "dst=/a,bind-recursive=readonly", "dst",
+     "type=bind,src=/a,dst=/a,volume-nocopy", "dst=/a,readonly=maybe"],
+)  # fmt: skip
+def test_mounts_that_cant_be(entry: str) -> None:
+    with pytest.raises(InvalidArgument):
+        parse.mount(entry)
 
 
 def test_a_relative_volume_is_of_the_working_directory(
@@ -129,7 +156,7 @@ WRONG: list[tuple[Callable[[str], Any], str]] = [
     (parse.duration, "10 apples"),
     (parse.moment, "2026-99-99"),
     (lambda text: parse.ports((text,)), "x:80"),
-    (lambda text: parse.ports((text,)), "80-81:80"),
+    (lambda text: parse.ports((text,)), "80-81:80-82"),
     (lambda text: parse.ports((text,)), "70000"),
     (lambda text: parse.ports((text,)), "80/icmp"),
     (parse.volume, "/a:b"),

@@ -89,3 +89,36 @@ def test_readiness_is_told_to_whoever_asked(
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         notify("READY=1")
         assert manager.recv(100) == b"READY=1"
+
+
+@pytest.mark.parametrize(
+    ("asked", "booted", "unified", "expected"),
+    [
+        ("", True, True, "systemd"),
+        ("", True, False, "cgroupfs"),
+        ("", False, True, "cgroupfs"),
+        ("cgroupfs", True, True, "cgroupfs"),
+        ("systemd", True, False, "systemd"),
+    ],
+)
+def test_systemd_makes_the_cgroups_where_it_runs_with_v2(
+    tmp_path: Path, asked: str, booted: bool, unified: bool, expected: str
+) -> None:
+    if booted:
+        (tmp_path / "run/systemd/system").mkdir(parents=True)
+    if unified:
+        (tmp_path / "sys/fs/cgroup").mkdir(parents=True)
+        (tmp_path / "sys/fs/cgroup/cgroup.controllers").touch()
+    file = tmp_path / "config.toml"
+    file.write_text(f'[engine]\ncgroup_driver = "{asked}"\n')
+    assert config.cgroup_driver(config.load(str(file)), str(tmp_path)) == expected
+
+
+def test_systemd_that_does_not_run_can_not_be_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('[engine]\ncgroup_driver = "systemd"\n')
+    with pytest.raises(InvalidArgument, match="does not run here"):
+        config.cgroup_driver(config.load(str(file)), str(tmp_path))
+    file.write_text('[engine]\ncgroup_driver = "openrc"\n')
+    with pytest.raises(InvalidArgument, match="cgroup_driver"):
+        config.load(str(file))

@@ -17,6 +17,7 @@ from corten.engine.types import (
     HealthConfig,
     LogConfig,
     Namespaces,
+    NetworkRequest,
     PortBinding,
     RestartPolicy,
     Ulimit,
@@ -233,22 +234,18 @@ def test_namespaces() -> None:
 @pytest.mark.parametrize(
     ("body", "name"),
     [
-        ({"Volumes": {"/data": {}}}, "/data"),
         ({"HostConfig": {"BlkioWeightDevice": [{}]}}, "BlkioWeightDevice"),
         ({"HostConfig": {"BlkioDeviceReadBps": [{}]}}, "BlkioDeviceReadBps"),
         ({"HostConfig": {"BlkioDeviceReadIOps": [{}]}}, "BlkioDeviceReadIOps"),
         ({"HostConfig": {"CpuRealtimeRuntime": 1}}, "CpuRealtimeRuntime"),
         ({"HostConfig": {"DeviceCgroupRules": ["c 1:3 r"]}}, "DeviceCgroupRules"),
         ({"HostConfig": {"DeviceRequests": [{"Count": -1}]}}, "DeviceRequests"),
-        ({"HostConfig": {"VolumesFrom": ["a"]}}, "VolumesFrom"),
         ({"HostConfig": {"Links": ["a:b"]}}, "Links"),
         ({"HostConfig": {"StorageOpt": {"size": "1G"}}}, "StorageOpt"),
-        ({"HostConfig": {"VolumeDriver": "nfs"}}, "VolumeDriver"),
         ({"HostConfig": {"LogConfig": {"Type": "syslog"}}}, "syslog"),
         ({"HostConfig": {"LogConfig": {"Config": {"labels": "a"}}}}, "labels"),
         ({"HostConfig": {"IpcMode": "none"}}, "IpcMode none"),
         ({"HostConfig": {"SecurityOpt": ["writable-cgroups=true"]}}, "writable-cgroups"),
-        ({"NetworkingConfig": {"EndpointsConfig": {"other": {}}}}, "other"),
         ({"NetworkingConfig": {"EndpointsConfig": {"bridge": {"Links": ["a"]}}}}, "Links"),
         ({"NetworkingConfig": {"EndpointsConfig": {"bridge": {"DriverOpts": {"a": "b"}}}}}, "Opts"),
     ],
@@ -270,12 +267,13 @@ def test_networks_of_the_command_line() -> None:
     endpoint = {"IPAMConfig": None, "Links": None, "Aliases": None, "MacAddress": "02:42:0:0:0:1"}
     config = made(NetworkingConfig={"EndpointsConfig": {"default": endpoint}})
     assert config.mac_address == "02:42:0:0:0:1"
-    with pytest.raises(InvalidArgument, match="user defined networks only"):
-        made(
-            NetworkingConfig={
-                "EndpointsConfig": {"bridge": {"IPAMConfig": {"IPv4Address": "10.0.0.9"}}}
-            }
-        )
+    ipam = {"IPv4Address": "10.0.0.9", "IPv6Address": "fd00::9"}
+    app = {"IPAMConfig": ipam, "Aliases": ["a", "b", "a"]}
+    config = made(NetworkingConfig={"EndpointsConfig": {"app": app, "other": None}})
+    assert config.networks == (
+        NetworkRequest(network="app", aliases=("a", "b"), ipv4="10.0.0.9", ipv6="fd00::9"),
+        NetworkRequest(network="other"),
+    )
 
 
 @pytest.mark.parametrize("body", [{"Env": ["=x"]}, {"WorkingDir": "w"}, {"Image": ""}])
@@ -306,3 +304,13 @@ def test_exec() -> None:
 def test_bad_exec(text: bytes) -> None:
     with pytest.raises(CortenError):
         create.exec_config(msgspec.json.decode(text, type=ExecBody))
+
+
+def test_volumes() -> None:
+    config = made(
+        Volumes={"/data": {}},
+        HostConfig={"Binds": ["data:/d"], "VolumesFrom": ["a:ro"], "VolumeDriver": "odd"},
+    )
+    assert config.volumes == ("/data",)
+    assert config.volumes_from == ("a:ro",)
+    assert config.mounts[0].driver == "odd"

@@ -27,12 +27,30 @@ def test_bind() -> None:
         read_only=True,
         propagation="rslave",
         selinux_relabel=True,
+        mode="ro,rslave,Z",
     )
 
 
 def test_named_volume() -> None:
     assert mounts.bind("data:/c:nocopy") == MountRequest(
-        type="volume", source="data", target="/c", options=("nocopy",)
+        type="volume", source="data", target="/c", no_copy=True, mode="nocopy"
+    )
+    assert mounts.bind("data:/c", "nfs").driver == "nfs"
+
+
+def test_volume_mount() -> None:
+    text = """{"Type":"volume","Target":"/c","ReadOnly":true,"VolumeOptions":{"Subpath":"a/b",
+               "NoCopy":true,"Labels":{"a":"b"},"DriverConfig":{"Name":"local","Options":{}}}}"""
+    assert given(text) == MountRequest(
+        type="volume",
+        target="/c",
+        read_only=True,
+        mode="z",
+        no_copy=True,
+        subpath="a/b",
+        driver="local",
+        driver_options={},
+        labels={"a": "b"},
     )
 
 
@@ -104,9 +122,9 @@ def test_tmpfs_of_the_command_line() -> None:
             "invalid propagation mode: x",
         ),
         (
-            '{"Type":"volume","Source":"v","Target":"/c","VolumeOptions":{"Subpath":"x"}}',
-            Unimplemented,
-            "VolumeOptions",
+            '{"Type":"volume","Source":"v","Target":"/c","VolumeOptions":{"Subpath":"../x"}}',
+            InvalidArgument,
+            "subpath",
         ),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from corten.dockerapi import ports
 from corten.dockerapi.requests import HostPort
 from corten.engine.types import PortBinding
-from corten.errors import InvalidArgument, Unimplemented
+from corten.errors import InvalidArgument
 
 
 def test_exposed() -> None:
@@ -38,9 +38,10 @@ def test_bindings() -> None:
     )
 
 
-def test_range_of_host_ports_is_refused_by_name() -> None:
-    with pytest.raises(Unimplemented, match="8000-8010"):
-        ports.bindings({"80/tcp": [HostPort(host_port="8000-8010")]})
+def test_range_of_host_ports_to_choose_from() -> None:
+    assert ports.bindings({"80/tcp": [HostPort(host_port="8000-8010")]}) == (
+        PortBinding(container_port=80, host_port=8000, host_port_end=8010),
+    )
 
 
 def test_bad_host_port() -> None:

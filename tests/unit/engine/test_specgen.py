@@ -235,7 +235,7 @@ def test_mounts_below_mounts_come_later() -> None:
         (MountRequest(type="bind", source="name", target="/a"), InvalidArgument),
         (MountRequest(type="bind", source="/s", target="/"), InvalidArgument),
         (MountRequest(type="bind", source="/s", target="/a", propagation="odd"), InvalidArgument),
-        (MountRequest(type="volume", source="v", target="/a"), Unimplemented),
+        (MountRequest(type="image", source="/v", target="/a"), Unimplemented),
     ],
 )
 def test_mounts_that_are_refused(request_: MountRequest, error: type[Exception]) -> None:

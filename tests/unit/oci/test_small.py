@@ -144,6 +144,23 @@ def test_unknown_users(etc: int, name: str) -> None:
         resolve(User(username=name), etc)
 
 
+@pytest.mark.parametrize(
+    ("name", "policy", "groups"),
+    [
+        ("1000", "strict", (100,)),
+        ("1000:70", "strict", (70,)),
+        ("1000:70", "merge", (70, 50)),
+        ("1000:70", "", (70,)),
+        ("1000", "", (100, 50)),
+    ],
+)
+def test_groups_of_the_image_are_taken_as_the_policy_says(
+    etc: int, name: str, policy: str, groups: tuple[int, ...]
+) -> None:
+    user = User(username=name, group_names=("4000",), groups_policy=policy)
+    assert resolve(user, etc).groups == (*groups, 4000)
+
+
 def test_numbers_are_taken_as_they_are(etc: int) -> None:
     got = resolve(User(uid=1000, gid=7, additional_gids=(9,)), etc)
     assert (got.uid, got.gid, got.groups, got.home) == (1000, 7, (9,), "/home/ann")

@@ -49,12 +49,7 @@ def restart(
     """Stop and start containers."""
 
     def one(ref: str) -> str:
-        container = session.client.containers.get(ref)
-        try:
-            container.stop(timeout=seconds, signal=signal)
-        except NotModified:
-            pass
-        container.start()
+        session.client.containers.get(ref).restart(timeout=seconds, signal=signal)
         return ref
 
     each(containers, one)

@@ -116,7 +116,7 @@ def logs(
         output.flush()
 
 
-_KINDS = ("container", "image", "pod")
+_KINDS = ("container", "image", "volume", "network", "pod")
 
 
 @click.command(
@@ -135,7 +135,7 @@ _KINDS = ("container", "image", "pod")
 def inspect(
     session: Session, names: tuple[str, ...], layout: str, kind: str | None, size: bool
 ) -> None:
-    """Everything about containers, images or pods, as JSON."""
+    """Everything about containers, images, volumes, networks or pods, as JSON."""
     inspect_all(session, names, layout, (kind,) if kind else _KINDS)
 
 
@@ -172,6 +172,8 @@ def lookup(session: Session, name: str, kinds: tuple[str, ...]) -> dict[str, Any
     finders: dict[str, Callable[[], dict[str, Any]]] = {
         "container": lambda: _container(session, name),
         "image": lambda: inspecting.image(session.client.images.get(name).attrs),
+        "volume": lambda: inspecting.volume(session.client.volumes.get(name).attrs),
+        "network": lambda: network_document(session, name),
         "pod": lambda: inspecting.pod(session.of_tenant("k8s").pods.get(name).attrs),
     }
     for kind in kinds:
@@ -183,13 +185,21 @@ def lookup(session: Session, name: str, kinds: tuple[str, ...]) -> dict[str, Any
     raise NotFound(f"no such object: {name}", hint="corten ps -a and corten images list them")
 
 
+def network_document(session: Session, name: str) -> dict[str, Any]:
+    """A network with its containers, in docker's shape."""
+    record = session.client.networks.get(name).attrs
+    return inspecting.network(record, [c.attrs for c in session.client.containers.list()])
+
+
 def _container(session: Session, name: str) -> dict[str, Any]:
     record = session.client.containers.get(name).attrs
     try:
         image = session.client.images.get(record["image_id"]).attrs
     except NotFound:
         image = {}
-    return inspecting.container(record, image)
+    used = {m["source"] for m in record["config"].get("mounts", ()) if m["type"] == "volume"}
+    places = {one.name: one.path for one in session.client.volumes.list()} if used else {}
+    return inspecting.container(record, image, places)
 
 
 @click.command(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from corten.engine.specgen import capabilities, devices, mounts, namespaces, process, resources
 from corten.engine.specgen.devices import HostDevice
-from corten.engine.types import Container, ContainerConfig, DeviceRequest
+from corten.engine.types import Container, ContainerConfig, DeviceRequest, Volume
 from corten.errors import InvalidArgument
 
 OCI_VERSION = "1.2.0"
@@ -50,6 +50,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
         swap_accounting: the kernel can limit swap.
         shm: directory for ``/dev/shm`` where the IPC namespace is shared.
         host_hostname: what the host is called.
+        volumes: those that the container uses, by name.
     """
 
     cgroup: str
@@ -61,6 +62,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     swap_accounting: bool = False
     shm: str = ""
     host_hostname: str = ""
+    volumes: Mapping[str, Volume] = {}
 
 
 def hostname(record: Container, host_hostname: str) -> str:
@@ -84,7 +86,11 @@ def build(record: Container, around: Surroundings) -> dict[str, Any]:
         "process": process.container_process(config, hostname=name, capabilities=caps),
         "root": {"path": around.rootfs, "readonly": config.security.readonly_rootfs},
         "mounts": mounts.all_mounts(
-            config, files=around.files, host_ipc_shm=around.shm, user_ns=False
+            config,
+            files=around.files,
+            host_ipc_shm=around.shm,
+            user_ns=False,
+            volumes=around.volumes,
         ),
         "linux": _linux(config, around),
     }
@@ -120,6 +126,9 @@ def _linux(config: ContainerConfig, around: Surroundings) -> dict[str, Any]:
         document["devices"] = nodes
     if security.selinux_label:
         document["mountLabel"] = security.selinux_label
+    propagation = mounts.root_propagation(config)
+    if propagation:
+        document["rootfsPropagation"] = propagation
     return {name: part for name, part in document.items() if part}
 
 

@@ -36,6 +36,7 @@ def merge_image(config: ContainerConfig, image: dict[str, Any], *, labels: bool)
         working_dir=config.working_dir or inner.get("WorkingDir") or "",
         stop_signal=config.stop_signal or inner.get("StopSignal") or "",
         exposed_ports=tuple(ports),
+        volumes=tuple(dict.fromkeys((*config.volumes, *(inner.get("Volumes") or ())))),
         labels={**(inner.get("Labels") or {}), **config.labels} if labels else config.labels,
         health=config.health or _health(inner.get("Healthcheck")),
     )

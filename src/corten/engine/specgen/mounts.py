@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from corten.engine.types import ContainerConfig, MountRequest
+from corten.engine.types import ContainerConfig, MountRequest, Volume
+from corten.engine.volumes.merging import clean
 from corten.errors import InvalidArgument, Unimplemented
 
 _PROPAGATIONS = ("private", "rprivate", "slave", "rslave", "shared", "rshared")
 
 
 def all_mounts(
-    config: ContainerConfig, *, files: Sequence[tuple[str, str]], host_ipc_shm: str, user_ns: bool
+    config: ContainerConfig,
+    *,
+    files: Sequence[tuple[str, str]],
+    host_ipc_shm: str,
+    user_ns: bool,
+    volumes: Mapping[str, Volume],
 ) -> list[dict[str, Any]]:
     """Every mount in the order in which it is made: parents before what lies below them.
 
@@ -20,13 +26,14 @@ def all_mounts(
         files: (path inside, path on the host) of hosts, hostname and resolv.conf.
         host_ipc_shm: directory that becomes ``/dev/shm`` where the IPC namespace is shared
             (the host's or another container's); empty: a tmpfs of the container's own.
+        volumes: those that the mounts name.
         user_ns: the container has a user namespace, in which a host's sysfs can't be mounted.
 
     Raises:
         InvalidArgument: two mounts at one place, a relative path.
         Unimplemented: a type that is not offered yet.
     """
-    wanted = [_user_mount(request) for request in config.mounts]
+    wanted = [_user_mount(request, volumes) for request in config.mounts]
     targets = [mount["destination"] for mount in wanted]
     for target in targets:
         if targets.count(target) > 1:
@@ -78,14 +85,53 @@ def _kernel_mounts(
     return mounts
 
 
-def _user_mount(request: MountRequest) -> dict[str, Any]:
-    if not request.target.startswith("/"):
-        raise InvalidArgument(f"invalid mount path: '{request.target}' mount path must be absolute")
-    target = "/" + "/".join(part for part in request.target.split("/") if part not in ("", "."))
-    if ".." in target.split("/") or target == "/":
-        raise InvalidArgument(f"invalid mount path: '{request.target}'")
+def root_propagation(config: ContainerConfig) -> str:
+    """``rootfsPropagation``: what a bind that is to receive or to share mounts needs of the tree
+    it lies in."""
+    wanted = {mount.propagation for mount in config.mounts}
+    if wanted & {"shared", "rshared"}:
+        return "shared"
+    return "rslave" if wanted & {"slave", "rslave"} else ""
+
+
+def bound_device(volume: Volume) -> str:
+    """The directory of the host that a volume stands for; empty: it has files of its own, or is
+    a file system that is mounted."""
+    options = volume.options or {}
+    words = options.get("o", "").split(",")
+    if options.get("type") in ("bind", "none") or {"bind", "rbind"} & set(words):
+        return options.get("device", "")
+    return ""
+
+
+def _volume(request: MountRequest, target: str, volume: Volume) -> dict[str, Any]:
+    """A volume's directory, what it stands for, or the file system that its options describe."""
+    options = volume.options or {}
+    words = [word for word in options.get("o", "").split(",") if word]
+    access = ["ro"] if request.read_only else []
+    access += ["rro"] if request.recursive_read_only else []
+    device = bound_device(volume)
+    if device or not options.get("device"):
+        words = words or ["rbind"]
+        propagation = request.propagation or "rprivate"
+        mount = _bind(target, device or volume.path, [*words, propagation, *access])
+        if request.subpath:
+            mount["x-corten-subpath"] = request.subpath
+        return mount
+    if request.subpath:
+        raise InvalidArgument(f"volume {volume.name} is a mount: it can't have a subpath")
+    kind = options.get("type", "")
+    if kind == "tmpfs" and not request.no_copy:
+        words.append("tmpcopyup")
+    return _mount(target, kind, [*words, *access], options["device"])
+
+
+def _user_mount(request: MountRequest, volumes: Mapping[str, Volume]) -> dict[str, Any]:
+    target = clean(request.target)
     if request.type == "tmpfs":
         return _mount(target, "tmpfs", _tmpfs_options(request))
+    if request.type == "volume":
+        return _volume(request, target, volumes[request.source])
     if request.type != "bind":
         raise Unimplemented(f"mounts of type {request.type} are not offered yet")
     if not request.source.startswith("/"):

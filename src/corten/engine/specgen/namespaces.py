@@ -9,12 +9,12 @@ from corten.errors import InvalidArgument, Unimplemented
 
 # Names as in Namespaces; what the specification calls the network's differs from the field.
 _KINDS = ("pid", "ipc", "uts", "network", "cgroup")
-_OWN_NETWORK = ("none", "default", "bridge", "private")
 
 
 def own_network(namespaces: Namespaces) -> bool:
     """Whether the container gets a network namespace of its own."""
-    return namespaces.network in _OWN_NETWORK
+    mode = namespaces.network
+    return mode not in ("", "host", "pod") and not mode.startswith("container:")
 
 
 def joined(namespaces: Namespaces) -> dict[str, str]:
@@ -42,9 +42,6 @@ def linux_namespaces(namespaces: Namespaces) -> list[dict[str, Any]]:
         if mode == "host":
             continue
         if not _known(kind, mode):
-            if kind == "network":
-                # no NotFound: docker's client takes that for a missing image, and pulls
-                raise InvalidArgument(f"network {mode} not found")
             raise InvalidArgument(f"invalid {kind} mode: {mode}")
         found.append({"type": kind})
     return found
@@ -54,5 +51,6 @@ def _known(kind: str, mode: str) -> bool:
     if mode == "pod" or (mode.startswith("container:") and len(mode) > len("container:")):
         return True
     if kind == "network":
-        return mode in _OWN_NETWORK
+        # Whether there is such a network is seen at the start, as with dockerd.
+        return bool(mode) and mode != "container:"
     return mode in ("private", "") or (kind == "ipc" and mode in ("shareable", "none"))

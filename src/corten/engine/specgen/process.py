@@ -88,8 +88,8 @@ def _user(user: str, config: ContainerConfig) -> dict[str, Any]:
     found: dict[str, Any] = {"username": user}
     if config.group_add:
         found["additionalGroupNames"] = list(config.group_add)
-    if config.supplemental_groups_strict:
-        found["supplementalGroupsStrict"] = True
+    if config.supplemental_groups:
+        found["supplementalGroupsPolicy"] = config.supplemental_groups
     return found
 
 

@@ -1,0 +1,1 @@
+"""Volumes: files that outlive the containers which use them."""
