@@ -19,6 +19,7 @@ class Open:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.fd = -1
         self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         found = os.fstat(self.fd)
         self.identity = (found.st_dev, found.st_ino)
@@ -45,6 +46,11 @@ class Open:
         except FileNotFoundError:
             return False
         return (found.st_dev, found.st_ino) != self.identity
+
+    def __del__(self) -> None:
+        """A read whose caller went away ends later, in its thread: nobody else gets what it
+        has opened."""
+        self.close()
 
     def close(self) -> None:
         """Close it. Idempotent."""

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from corten.engine.boot import wall_ns
+from corten.engine.closing import closing
 from corten.engine.logs.files import Open, open_all, seek_tail
 from corten.engine.logs.formats import parse_cri, parse_json
 from corten.engine.pools import Pool
@@ -58,15 +59,16 @@ async def read_log(
     parse = parse_cri if kind == "cri" else parse_json
     reader = _Reader(pool, path, query, ended or _OVER)
     try:
-        async for batch in reader.batches():
-            for raw in batch:
-                line = parse(raw)
-                if line is None:
-                    continue
-                if query.until and line.time > query.until:
-                    return
-                if query.wants(line):
-                    yield line
+        async with closing(reader.batches()) as batches:
+            async for batch in batches:
+                for raw in batch:
+                    line = parse(raw)
+                    if line is None:
+                        continue
+                    if query.until and line.time > query.until:
+                        return
+                    if query.wants(line):
+                        yield line
     finally:
         reader.close()
 
@@ -82,8 +84,8 @@ class _Reader:
         self._files: list[Open] = []
 
     def close(self) -> None:
-        for file in self._files:
-            file.close()
+        """Let go of the files; a read that is still under way closes them when it ends."""
+        self._files = []
 
     async def batches(self) -> AsyncIterator[list[bytes]]:
         self._files = await self._pool.run(open_all, self._path, deadline=_READ)
@@ -111,18 +113,19 @@ class _Reader:
         """The next lines of whichever file has them; blocking."""
         if not self._files:
             self._files = open_all(self._path)
-        while self._files:
-            file = self._files[0]
-            replaced = len(self._files) > 1 or file.replaced()
+        files = self._files
+        while files:
+            file = files[0]
+            replaced = len(files) > 1 or file.replaced()
             lines = file.lines()
             if lines or not replaced:
                 return lines
             # Renamed before we read to its end: nothing more can come into this one.
-            if len(self._files) == 1:
-                self._files += _newer(open_all(self._path), file)
-                if len(self._files) == 1:
+            if len(files) == 1:
+                files += _newer(open_all(self._path), file)
+                if len(files) == 1:
                     return []
-            self._files.pop(0).close()
+            files.pop(0).close()
         return []
 
     def _past_until(self) -> bool:
