@@ -9,6 +9,7 @@ from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, SOCK_STREAM, socket
 
 from corten.cgroups import open_cgroup
 from corten.errors import CortenError, FailedPrecondition, InvalidArgument
+from corten.kernel.namespaces import CLONE_NEWNS, setns
 from corten.kernel.process import pidfd_send_signal, start_time
 from corten.kernel.sockets import send_packet
 from corten.oci import container
@@ -19,6 +20,7 @@ from corten.oci.identity import doubts
 from corten.oci.paths import join
 from corten.oci.plan import PlanOptions, compile_plan
 from corten.oci.records import Record, read_json, write_file
+from corten.oci.rootfs import mounts_at, unmount_root
 from corten.spec.runtime import VERSION
 
 TYPE_CHECKING = False
@@ -248,6 +250,8 @@ class Making:
             "owner": posix.getuid(),
             "config": self.config,
         }
+        if self.plan.config.shares_mounts:
+            self.record.data["mounts_before"] = mounts_at(self.plan.rootfs)
         self.record.save()
 
     def _make_cgroup(self) -> None:
@@ -313,10 +317,26 @@ def destroy(record: Record, cgroup: Cgroup | None, plan: Plan | None, settings: 
     if cgroup is not None:
         cgroup.kill(_SIGKILL)
         cgroup.delete()
+    if "mounts_before" in record.data:
+        _unmount(record, settings.host_mounts)
     record.remove()
     if plan is not None:
         for warning in container.run_poststop_hooks(plan):
             settings.log.warning(warning)
+
+
+def _unmount(record: Record, host_mounts: int) -> None:
+    """What a container without a mount namespace left on the host, in a process that may go
+    there."""
+    pid = posix.fork()
+    if pid == 0:
+        try:
+            if host_mounts >= 0:
+                setns(host_mounts, CLONE_NEWNS)
+            unmount_root(record.data["rootfs"], record.data["mounts_before"])
+        finally:
+            posix._exit(0)
+    posix.waitpid(pid, 0)
 
 
 def check_console(terminal: bool, detached: bool, path: str) -> None:

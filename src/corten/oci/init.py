@@ -186,7 +186,7 @@ class _Init:
         if not context.in_user_namespace:
             prepare_root(plan, context)
         if plan.bind_root:
-            run_steps(context, (rootfs.BindRoot(),))
+            run_steps(context, (rootfs.BindRoot(cut_off=plan.config.shares_mounts),))
         context.lap("root file system")
         run_steps(context, plan.steps)
         self._make_working_directory()
@@ -198,12 +198,13 @@ class _Init:
         self._write_proc()
         self._runtime_hooks()
         run_steps(context, plan.final_steps)
-        attempt("enter root", _enter, context, plan.options.pivot)
-        attempt(
-            "set root propagation",
-            rootfs.set_root_propagation,
-            plan.config.linux.rootfs_propagation,
-        )
+        attempt("enter root", _enter, context, plan)
+        if not plan.config.shares_mounts:
+            attempt(
+                "set root propagation",
+                rootfs.set_root_propagation,
+                plan.config.linux.rootfs_propagation,
+            )
         context.lap("pivot")
 
     def _enter_cgroup(self) -> None:
@@ -345,5 +346,5 @@ def _capture(binds: list[BindMount], context: Context) -> None:
         attempt(bind.name, bind.capture, context)
 
 
-def _enter(context: Context, pivot: bool) -> None:
-    rootfs.enter_root(context, pivot=pivot)
+def _enter(context: Context, plan: Plan) -> None:
+    rootfs.enter_root(context, pivot=plan.options.pivot, shared=plan.config.shares_mounts)

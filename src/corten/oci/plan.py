@@ -6,7 +6,7 @@ the system; it may read the cache of seccomp filters. ``container.create`` execu
 
 from __future__ import annotations
 
-from corten.errors import InvalidArgument, Unimplemented
+from corten.errors import InvalidArgument
 from corten.kernel.mounts import MS_BIND, MS_REMOUNT
 from corten.oci import mountoptions
 from corten.oci.cgroupmount import CgroupMount
@@ -146,9 +146,9 @@ def compile_plan(
     if parsed.process is None:
         raise InvalidArgument("process is missing", path="process")
     linux = parsed.linux
-    if linux.namespace("mount") is None:
-        raise Unimplemented(
-            "a container without a mount namespace is not offered", path="linux.namespaces"
+    if parsed.shares_mounts and linux.namespace("user") is not None:
+        raise InvalidArgument(
+            "a user namespace needs a mount namespace of its own", path="linux.namespaces"
         )
     rootfs = options.rootfs or parsed.root_path
     if not rootfs:
@@ -170,7 +170,7 @@ def compile_plan(
         root_steps=_root_steps(parsed, rootfs_mounts),
         # what is mounted by us as a whole is a mount point already; a user namespace locks
         # what it inherits, so it needs one of its own
-        bind_root=linux.namespace("user") is not None or not rootfs_mounts,
+        bind_root=linux.namespace("user") is not None or parsed.shares_mounts or not rootfs_mounts,
         steps=_steps(parsed, tuple([step for step in mounts if step not in late])),
         cgroup_steps=late,
         final_steps=_final_steps(parsed),
@@ -195,7 +195,7 @@ def compile_process(
 
 def _root_steps(config: Config, mounts: tuple[Mount, ...]) -> tuple[Step, ...]:
     private = config.linux.rootfs_propagation in ("private", "rprivate")
-    steps: list[Step] = [IsolateMounts(private=private)]
+    steps: list[Step] = [] if config.shares_mounts else [IsolateMounts(private=private)]
     label = config.linux.mount_label
     for mount in mounts:
         options = mountoptions.parse(mount.options)

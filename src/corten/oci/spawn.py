@@ -112,6 +112,8 @@ def _enter_mounts(plan: Plan, wiring: Wiring) -> None:
     host = plan.options.host_mount_ns
     if host >= 0:
         attempt("enter the host's mounts", namespaces.setns, host, namespaces.CLONE_NEWNS)
+    if plan.config.shares_mounts:
+        return
     attempt("make mount namespace", namespaces.unshare, namespaces.CLONE_NEWNS)
 
 
