@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from corten.oci.init import Wiring
-    from corten.oci.plan import Plan
+    from corten.oci.planned import Plan
     from corten.spec.runtime import IdMapping, Linux, TimeOffset
 
 # Made by clone3; mount, cgroup and time have an order of their own.
