@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 
 _BLOCK = 64 << 10
+_PIECE = 128 << 10  # what a piece becomes (lines, records, frames) never goes back to the system
 
 
 class Open:
@@ -26,7 +27,7 @@ class Open:
         self.offset = 0
         self.rest = b""
 
-    def lines(self, limit: int = 1 << 20) -> list[bytes]:
+    def lines(self, limit: int = _PIECE) -> list[bytes]:
         """Whole lines that were appended since the last call, about ``limit`` bytes at most.
         A line that is still being written stays for later."""
         if os.fstat(self.fd).st_size < self.offset:

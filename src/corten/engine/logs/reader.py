@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -12,11 +11,12 @@ from corten.engine.boot import wall_ns
 from corten.engine.closing import closing
 from corten.engine.logs.files import Open, open_all, seek_tail
 from corten.engine.logs.formats import parse_cri, parse_json
+from corten.engine.logs.news import News
 from corten.engine.pools import Pool
 from corten.engine.types import LogLine
 
 _READ = 30.0  # seconds for a piece of a local file
-_POLL_FIRST, _POLL_LAST = 0.01, 0.1  # seconds between looks; it grows while nothing comes
+_MOMENT = 0.001  # seconds
 
 _OVER = asyncio.Event()
 _OVER.set()
@@ -82,29 +82,30 @@ class _Reader:
         self._query = query
         self._ended = ended
         self._files: list[Open] = []
+        self._news: News | None = None
 
     def close(self) -> None:
         """Let go of the files; a read that is still under way closes them when it ends."""
+        if self._news is not None:
+            self._news.close()
         self._files = []
 
     async def batches(self) -> AsyncIterator[list[bytes]]:
         self._files = await self._pool.run(open_all, self._path, deadline=_READ)
         if self._query.tail is not None:
             await self._pool.run(seek_tail, self._files, self._query.tail, deadline=_READ)
-        pause = _POLL_FIRST
+        if self._query.follow:
+            # Before the first look, so that nothing falls between the two.
+            self._news = News(self._path, self._ended)
         while True:
             over = not self._query.follow or self._ended.is_set()
             lines = await self._next()
             if lines:
-                pause = _POLL_FIRST
                 yield lines
             elif over or self._past_until():
                 return  # nothing came since it was over
-            else:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(pause):
-                        await self._ended.wait()
-                pause = min(pause * 2, _POLL_LAST)
+            elif self._news is not None:
+                await self._news.wait(self._seconds_left())
 
     async def _next(self) -> list[bytes]:
         return await self._pool.run(self._read, deadline=_READ)
@@ -130,6 +131,11 @@ class _Reader:
 
     def _past_until(self) -> bool:
         return bool(self._query.until) and wall_ns() > self._query.until
+
+    def _seconds_left(self) -> float | None:
+        if not self._query.until:
+            return None
+        return max(0.0, (self._query.until - wall_ns()) / 1e9) + _MOMENT
 
 
 def _newer(files: list[Open], than: Open) -> list[Open]:
