@@ -43,6 +43,23 @@ PROGRAMS = {
     "cortend": ("-I", "corten.daemon.main", "main"),
 }
 
+# `corten-oci` reads its code from one file, where that is there (corten/oci/onefile.py).
+ONE_FILE = """#!{python} {flags}
+import marshal, posix, sys
+sys.path[:0] = {lib!r}
+try:
+    name = "/__pycache__/corten-oci.%s.bin" % sys.implementation.cache_tag
+    fd = posix.open("{lib[0]}/corten" + name, posix.O_RDONLY | posix.O_CLOEXEC)
+    code, head = marshal.loads(posix.read(fd, 65536))
+except (OSError, ValueError, EOFError, TypeError):
+    from {module} import {function}
+else:
+    onefile = sys.modules["corten.oci.onefile"] = type(sys)("corten.oci.onefile")
+    exec(code, onefile.__dict__)
+    {function} = onefile.entry(head, fd, "{lib[0]}/corten")
+sys.exit({function}())
+"""
+
 STUB = """#!{python} {flags}
 import sys
 sys.path[:0] = {lib!r}
@@ -159,8 +176,9 @@ def pip_target(target: Path, lock: Path) -> None:
 def write_program(path: Path, name: str, libs: tuple[Path, ...]) -> None:
     flags, module, function = PROGRAMS[name]
     lib = [str(directory) for directory in libs]
+    stub = ONE_FILE if name == "corten-oci" else STUB
     path.write_text(
-        STUB.format(python=PYTHON, flags=flags, lib=lib, module=module, function=function)
+        stub.format(python=PYTHON, flags=flags, lib=lib, module=module, function=function)
     )
     path.chmod(0o755)
 

@@ -74,6 +74,30 @@ def test_much_output_and_input_is_whole(corten: Corten) -> None:
     assert done.stdout == data
 
 
+EXECS_THAT_FAIL = [
+    (["one", "nosuch"], 127, 'exec: "nosuch": executable file not found in $PATH'),
+    (["one", "/no/such"], 127, 'exec: "/no/such": stat /no/such: no such file or directory'),
+    (["one", "/etc/passwd"], 126, 'exec: "/etc/passwd": permission denied'),
+    (["-w", "/nosuch", "one", "true"], 126, "working directory"),
+    (["-u", "nobody-here", "one", "true"], 126, "unable to find user nobody-here"),
+]
+
+
+def test_an_exec_that_fails_says_so_as_dockers_does(corten: Corten, daemon: Daemon) -> None:
+    corten("run", "-d", "--name", "one", "hello", "sleep", "600")
+    prefix = "OCI runtime exec failed: exec failed: unable to start container process: "
+    for words, code, text in EXECS_THAT_FAIL:
+        done = corten("exec", *words)
+        assert (done.returncode, done.stdout) == (code, "")
+        assert f"Error response from daemon: {prefix}" in done.stderr
+        assert text in done.stderr
+        dockers = daemon.docker("exec", *words, check=False)
+        assert dockers.returncode == code
+        assert prefix in dockers.stdout + dockers.stderr
+    assert corten("exec", "two", "true").returncode == 1
+    corten("rm", "-f", "one")
+
+
 def test_exec_on_a_terminal_is_resized(corten: Corten) -> None:
     corten("run", "-d", "--name", "tty", "hello", "sleep", "600")
     child = corten.spawn("exec", "-it", "tty", "sh")

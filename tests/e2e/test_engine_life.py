@@ -19,7 +19,6 @@ from corten.errors import (
     NotModified,
     ProgramNotExecutable,
     ProgramNotFound,
-    Unimplemented,
 )
 from tests.e2e.engine_support import (
     IMAGE,
@@ -123,9 +122,9 @@ def test_requests_that_can_never_work(client: Client) -> None:
         (InvalidArgument, {"runtime": "no-such-runtime"}),
         (InvalidArgument, {"stop_signal": "NOPE"}),
         (InvalidArgument, {"security": {"cap_add": ["BOGUS"]}}),
-        (Unimplemented, {"mounts": [{"type": "volume", "source": "v", "target": "/v"}]}),
-        # not NotFound: docker's client would pull an image
-        (InvalidArgument, {"namespaces": {"network": "no-such-network"}}),
+        (InvalidArgument, {"mounts": [{"type": "volume", "source": "v", "target": "/v"}]}),
+        (InvalidArgument, {"resources": {"memory": 1024}}),
+        (InvalidArgument, {"working_dir": "relative"}),
     ]
     for error, config in wrong:
         with pytest.raises(error):

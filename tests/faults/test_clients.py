@@ -4,10 +4,13 @@ asks for the same meanwhile joins it."""
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
+import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +19,11 @@ from corten.cri.pb import cri_pb2 as pb
 from corten.errors import AlreadyExists
 from tests.cri.client import Pod
 from tests.faults import steps
-from tests.faults.machine import IMAGE, SLEEPER, Machine
+from tests.faults.machine import COUNTER, IMAGE, SHELL, SLEEPER, Machine
 from tests.support import eventually
+
+LINES = "for i in $(seq 100); do echo line $i; usleep 2000; done"
+Leave = Callable[[Machine, str], None]
 
 
 @contextlib.contextmanager
@@ -114,3 +120,119 @@ def test_the_docker_cli_is_killed(calm: Machine) -> None:
 def _runs(machine: Machine, client: Client) -> bool:
     found = machine.container(client, steps.NAME)
     return found is not None and found.status == "running"
+
+
+def _native(op: str, **arguments: object) -> Leave:
+    def leave(machine: Machine, ref: str) -> None:
+        given = {name: value or ref for name, value in arguments.items()}
+        client = Client(str(machine.state / "corten.sock"))
+        number = client.connection.begin(op, tenant="docker", **given)
+        if op != "wait_container":  # that says nothing until it ends
+            answer = client.connection.receive(number, timeout=10)
+            for fd in answer.fds:
+                os.close(fd)
+        client.close()
+
+    return leave
+
+
+def _docker(method: str, path: str) -> Leave:
+    """A request by hand, whose connection is closed in the middle of the answer."""
+
+    def leave(machine: Machine, ref: str) -> None:
+        body = b""
+        place = path.replace("{ref}", ref)
+        if "{exec}" in path:
+            place = path.replace("{exec}", _made_exec(machine, ref))
+            body = b'{"Detach": false, "Tty": false}'
+        _ask(machine, method, place, body, wait=not place.endswith("wait"))
+
+    return leave
+
+
+def _ask(machine: Machine, method: str, path: str, body: bytes, *, wait: bool) -> bytes:
+    head = f"{method} {path} HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\n"
+    if method == "POST":
+        head += f"Content-Length: {len(body)}\r\n"
+    if path.endswith(("start", "stdout=1")) and method == "POST":
+        head += "Connection: Upgrade\r\nUpgrade: tcp\r\n"
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(10)
+        sock.connect(str(machine.state / "docker.sock"))
+        sock.sendall(f"{head}\r\n".encode() + body)
+        return sock.recv(4096) if wait else b""
+
+
+def _made_exec(machine: Machine, ref: str) -> str:
+    body = json.dumps({"AttachStdout": True, "Cmd": [*SHELL, LINES]})
+    answer = _ask(machine, "POST", f"/containers/{ref}/exec", body.encode(), wait=True)
+    found: str = json.loads(answer.partition(b"\r\n\r\n")[2])["Id"]
+    return found
+
+
+def _exec_sync(machine: Machine, ref: str) -> None:
+    """A kubelet that gives a probe up."""
+    with machine.cri() as cri:
+        request = pb.ExecSyncRequest(container_id=ref, cmd=[*SHELL, "sleep 1000"], timeout=1)
+        cri.begin("ExecSync", request).cancel()
+
+
+_EXEC = {"args": [*SHELL, LINES], "attach_stdout": True}
+LEAVERS: dict[str, Leave] = {
+    "logs": _native("logs", ref="", follow=True),
+    "events": _native("events", since=1),
+    "attach": _native("attach_container", ref=""),
+    "exec": _native("run_exec", ref="", config=_EXEC),
+    "wait": _native("wait_container", ref=""),
+    "docker logs": _docker("GET", "/containers/{ref}/logs?follow=1&stdout=1"),
+    "docker events": _docker("GET", "/events?since=1"),
+    "docker attach": _docker("POST", "/containers/{ref}/attach?stream=1&stdout=1"),
+    "docker exec": _docker("POST", "/exec/{exec}/start"),
+    "docker wait": _docker("POST", "/containers/{ref}/wait"),
+    "docker stats": _docker("GET", "/containers/{ref}/stats"),
+    "ExecSync": _exec_sync,
+}
+
+
+@pytest.mark.parametrize("name", LEAVERS)
+def test_a_stream_is_left(calm: Machine, name: str) -> None:
+    """In the middle, many times: neither daemon nor monitor keeps anything of it, and the
+    container does not notice."""
+    tenant = "k8s" if name == "ExecSync" else "docker"
+    with calm.client(tenant) as client:
+        if tenant == "k8s":
+            with calm.cri() as cri:
+                ref = cri.run_pod("pod").run("counter", *COUNTER)
+        else:
+            ref = client.containers.start(IMAGE, COUNTER, name=steps.NAME).id
+        one = client.containers.get(ref)
+        monitor = calm.monitor(ref)
+        LEAVERS[name](calm, ref)  # and the stock of network namespaces is full again
+        eventually(lambda: not _execs(calm, ref), what="its exec has ended")
+        before = _open(calm.pid), _open(monitor)
+        for _ in range(10):
+            LEAVERS[name](calm, ref)
+        eventually(lambda: not _execs(calm, ref), what="execs have ended")
+        for pid, earlier in zip((calm.pid, monitor), before, strict=True):
+            # As many may be there for a moment, when another one begins.
+            eventually(lambda: len(_open(pid)) <= len(earlier), what=f"{earlier} of {pid}")  # noqa: B023
+        steps.works(one)
+
+
+def _open(pid: int) -> list[str]:
+    """What a process has open."""
+    found = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.append(str(entry.readlink()))
+    # The database has up to some readers, each with its thread, as they are needed.
+    return sorted(name for name in found if "/corten.db" not in name)
+
+
+def _execs(machine: Machine, ref: str) -> int:
+    """How many processes the container has besides its own."""
+    from corten.launch.client import read_state
+
+    state = read_state(str(machine.state / "run" / ref))
+    assert state is not None
+    return sum(one["status"] != "exited" for one in state.execs.values())

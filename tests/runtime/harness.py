@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import eventually
+from tools.install import write_program
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 CAPABILITIES = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_KILL", "CAP_NET_BIND_SERVICE",
@@ -22,14 +23,7 @@ DEVPTS = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]
 def own_runtime(directory: Path) -> list[str]:
     """``corten-oci`` from the working tree, started as the installed one is."""
     script = directory / "corten-oci"
-    script.write_text(
-        "#!/usr/bin/python3 -IS\n"
-        "import sys\n"
-        f"sys.path.insert(0, {str(SOURCE)!r})\n"
-        "from corten.oci.cli import main\n"
-        "sys.exit(main())\n"
-    )
-    script.chmod(0o755)
+    write_program(script, "corten-oci", (SOURCE,))
     return [str(script)]
 
 

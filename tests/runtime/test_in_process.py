@@ -19,7 +19,7 @@ sys.path.insert(0, sys.argv[1])
 from corten import errors
 from corten.kernel import mounts, namespaces
 from corten.kernel.process import wait_pidfd
-from corten.oci import container
+from corten.oci import container, lifecycle
 from corten.oci.plan import PlanOptions, compile_plan
 from corten.spec import jsonlite, mount
 job = jsonlite.loads(sys.stdin.read())
@@ -43,7 +43,7 @@ try:
         target = {"pid": created.pid, "pidfd": created.pidfd}
         started = container.exec_process(plan.process, job["exec"], **target)
         answer["exec"] = wait_pidfd(started.pidfd)
-        container._kill(created.pidfd)
+        lifecycle.kill(created.pidfd)
     elif job.get("abort"):
         container.abort(created)
     else:

@@ -229,3 +229,25 @@ def test_sysctl_of_the_host_is_refused(box: Bundle, name: str) -> None:
     box.linux["sysctl"] = {name: str(int(before) + 1)}
     assert box.run().returncode == 1
     assert path.read_text() == before
+
+
+def test_without_a_mount_namespace_the_hosts_is_shared(box: Bundle, ours: None) -> None:
+    """Everything mounted lies on the host's tree below the root file system, and goes with the
+    container."""
+    box.linux["namespaces"] = [n for n in box.linux["namespaces"] if n["type"] != "mount"]
+    box.running("readlink /proc/self/ns/mnt; ls /; sleep 60")
+    assert str(Path("/proc/thread-self/ns/mnt").readlink()) == str(
+        Path(f"/proc/{box.pid}/ns/mnt").readlink()
+    )
+    assert f"{box.rootfs}/proc" in Path("/proc/thread-self/mountinfo").read_text()
+    assert "etc" in box.exec("ls", "/").stdout.split()
+    assert "home" not in box.exec("ls", "/root").stdout.split()
+    box.delete()
+    assert str(box.rootfs) not in Path("/proc/thread-self/mountinfo").read_text()
+
+
+def test_a_failed_start_without_a_mount_namespace_leaves_no_mount(box: Bundle, ours: None) -> None:
+    box.linux["namespaces"] = [n for n in box.linux["namespaces"] if n["type"] != "mount"]
+    box.process["args"] = ["/nowhere"]
+    assert box.run().returncode == 1
+    assert str(box.rootfs) not in Path("/proc/thread-self/mountinfo").read_text()

@@ -7,6 +7,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from corten.api import requests as r
+from corten.engine.closing import closing
 from corten.spec import frames
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ async def top(engine: Engine, q: r.TopContainer, _call: Call) -> list[int]:
 
 async def logs(engine: Engine, q: r.Logs, call: Call) -> None:
     batch = _Batch(call)
-    lines = engine.logs(
+    found = engine.logs(
         q.tenant,
         q.ref,
         stdout=q.stdout,
@@ -123,11 +124,12 @@ async def logs(engine: Engine, q: r.Logs, call: Call) -> None:
         since=q.since,
         until=q.until,
     )
-    async for line in lines:
-        batch.add(line)
-        if batch.full:
-            batch.flush()
-            await call.drain()
+    async with closing(found) as lines:
+        async for line in lines:
+            batch.add(line)
+            if batch.full:
+                batch.flush()
+                await call.drain()
     batch.flush()
 
 

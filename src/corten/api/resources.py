@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import corten
 from corten.api import requests as r
+from corten.engine.closing import closing
 from corten.spec import frames
 
 if TYPE_CHECKING:
@@ -24,9 +25,10 @@ def info(engine: Engine, _q: r.Info) -> dict[str, Any]:
 
 async def events(engine: Engine, q: r.Events, call: Call) -> None:
     stream = engine.events(q.tenant, since=q.since, until=q.until, from_seq=q.from_seq)
-    async for event in stream:
-        call.item(event)
-        await call.drain()
+    async with closing(stream) as found:
+        async for event in found:
+            call.item(event)
+            await call.drain()
 
 
 async def pull(engine: Engine, q: r.PullImage, call: Call) -> Image:

@@ -115,13 +115,17 @@ class V1Cgroup:
         """See the protocol. ``tasks`` and not ``cgroup.procs``: the latter waits for RCU."""
         fds: list[int] = []
         try:
-            for directory in self._unique:
-                fds.append(posix.open(f"{directory}/tasks", posix.O_WRONLY | posix.O_CLOEXEC))
+            for path in self.join_paths():
+                fds.append(posix.open(path, posix.O_WRONLY | posix.O_CLOEXEC))
         except OSError as error:
             for fd in fds:
                 posix.close(fd)
-            raise fs.failed(error, f"{directory}/tasks") from None
+            raise fs.failed(error, path) from None
         return fds
+
+    def join_paths(self) -> list[str]:
+        """See the protocol."""
+        return [f"{directory}/tasks" for directory in self._unique]
 
     def dir_fd(self, *, beside: int = 0) -> int:
         """See the protocol."""

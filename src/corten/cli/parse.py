@@ -400,10 +400,10 @@ def ulimit(entry: str) -> dict[str, Any]:
 def restart(text: str) -> dict[str, Any]:
     """``no``, ``always``, ``unless-stopped``, ``on-failure[:N]``."""
     name, colon, count = text.partition(":")
-    if name not in ("no", "always", "unless-stopped", "on-failure"):
-        raise InvalidArgument(f"invalid restart policy {text!r}")
-    if colon and (name != "on-failure" or not count.isdigit()):
-        raise InvalidArgument(f"invalid restart policy {text!r}: a count goes with on-failure only")
+    if colon and not count.isdigit():
+        raise InvalidArgument(
+            "invalid restart policy format: maximum retry count must be an integer"
+        )
     return {"name": name, "maximum_retry_count": int(count or 0)}
 
 

@@ -15,6 +15,8 @@ from corten.errors import CortenError, DeadlineExceeded, InvalidArgument
 _HEADER = 8  # Docker's frame: stream number, three zeros, big-endian length
 _LIMIT = 16 << 20  # bytes of output that are kept, as by the peers; more is read and dropped
 _CHUNK = 64 << 10
+_MOMENT = 2.0  # seconds for a kill to be done
+Starting = asyncio.Future[socket.socket | None]
 
 
 class Demultiplexer:
@@ -49,27 +51,46 @@ class Execs:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def ExecSync(self, request: pb.ExecSyncRequest) -> pb.ExecSyncResponse:
         """Raises DeadlineExceeded, after the process was killed, when ``timeout`` seconds
-        (0: none) have passed."""
+        (0: none) have passed. A client that goes away ends the command, too, as under
+        containerd: it was a probe, whose answer nobody waits for."""
         if not request.cmd:
             raise InvalidArgument("ExecSync names no command")
         config = ExecConfig(args=tuple(request.cmd), attach_stdout=True, attach_stderr=True)
         made = await self._engine.create_exec(TENANT, request.container_id, config)
         seconds = request.timeout if request.timeout > 0 else None
+        starting = asyncio.ensure_future(self._engine.start_exec(TENANT, made.id, stream=True))
         try:
             async with asyncio.timeout(seconds):
-                return await self._run(made.id)
+                return await self._run(made.id, starting)
+        except asyncio.CancelledError:
+            self._end_apart(made.id, starting)
+            raise
         except TimeoutError:
-            with contextlib.suppress(CortenError):  # it may just have ended
-                await self._engine.kill_exec(TENANT, made.id, signal="KILL")
+            await asyncio.wait((self._end_apart(made.id, starting),), timeout=_MOMENT)
             raise DeadlineExceeded(
                 f"command {request.cmd[0]!r} timed out after {seconds} seconds"
             ) from None
 
-    async def _run(self, exec_id: str) -> pb.ExecSyncResponse:
-        stream = await self._engine.start_exec(TENANT, exec_id, stream=True)
+    def _end_apart(self, exec_id: str, starting: Starting) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._end(exec_id, starting), name=f"end-exec-{exec_id[:12]}")
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+        return task
+
+    async def _end(self, exec_id: str, starting: Starting) -> None:
+        """Kill it, once it is there to be killed."""
+        with contextlib.suppress(CortenError):  # it did not start, or has just ended
+            stream = await starting
+            if stream is not None:
+                stream.close()
+            await self._engine.kill_exec(TENANT, exec_id, signal="KILL")
+
+    async def _run(self, exec_id: str, starting: Starting) -> pb.ExecSyncResponse:
+        stream = await asyncio.shield(starting)
         frames = Demultiplexer()
         if stream is not None:
             with stream:

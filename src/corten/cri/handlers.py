@@ -16,6 +16,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
 from corten.cri import errors
+from corten.engine.closing import closing
 from corten.errors import CortenError, Unimplemented, exhausted
 
 _log = logging.getLogger(__name__)
@@ -78,8 +79,9 @@ def _streaming(name: str, function: Streaming | None) -> Callable[..., AsyncIter
         try:
             if function is None:
                 raise _missing(name)
-            async for part in function(request):
-                yield part
+            async with closing(function(request)) as parts:
+                async for part in parts:
+                    yield part
         except Exception as error:
             await _refuse(name, error, context)
 

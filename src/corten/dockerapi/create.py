@@ -58,7 +58,7 @@ def container(body: CreateBody) -> tuple[ContainerConfig, list[str]]:
         env=_environment(body.env or []),
         entrypoint=_entrypoint(body.entrypoint),
         cmd=_words(body.cmd) or None,
-        working_dir=_working_dir(body.working_dir or ""),
+        working_dir=body.working_dir or "",
         labels=body.labels or {},
         annotations=host.annotations or {},
         tty=bool(body.tty),
@@ -85,7 +85,7 @@ def container(body: CreateBody) -> tuple[ContainerConfig, list[str]]:
         init=bool(host.init),
         runtime=host.runtime or "",
         shm_size=host.shm_size or _SHM_SIZE,
-        oom_score_adj=_oom_score(host.oom_score_adj or 0),
+        oom_score_adj=host.oom_score_adj or 0,
         group_add=tuple(host.group_add or ()),
         cgroup_parent=host.cgroup_parent or "",
         dns=tuple(host.dns or ()),
@@ -237,11 +237,3 @@ def _log(host: HostConfig) -> LogConfig:
     if given is None:
         return LogConfig()
     return LogConfig(driver=given.type or "json-file", options=given.config or {})
-
-
-def _oom_score(adjustment: int) -> int:
-    if not -1000 <= adjustment <= 1000:
-        raise InvalidArgument(
-            f"Invalid value {adjustment}, range for oom score adj is [-1000, 1000]"
-        )
-    return adjustment

@@ -10,6 +10,7 @@ from aiohttp import web
 from corten.dockerapi import query
 from corten.dockerapi.batch import Batch
 from corten.dockerapi.call import TENANT, Call, json
+from corten.engine.closing import closing
 from corten.engine.types import Event
 
 _FILTERS = (
@@ -49,9 +50,9 @@ async def events(call: Call) -> web.StreamResponse:
                 event = await anext(source, None)
     finally:
         first.cancel()
-        close = getattr(source, "aclose", None)
-        if close is not None:
-            await close()
+        await asyncio.gather(first, return_exceptions=True)
+        async with closing(source):
+            pass
     await response.write_eof()
     return response
 

@@ -39,7 +39,6 @@ def check(body: CreateBody, host: HostConfig) -> None:
             raise _later(f"HostConfig.{name}")
     if (host.isolation or "default") != "default":
         raise InvalidArgument(f"invalid isolation ({host.isolation}): linux has none")
-    _check_restart(host)
     _check_log(host)
 
 
@@ -58,25 +57,6 @@ def warnings(body: CreateBody, host: HostConfig) -> list[str]:
             "this can result in the system running out of resources."
         )
     return result
-
-
-def _check_restart(host: HostConfig) -> None:
-    policy = host.restart_policy
-    name = (policy.name if policy else "") or ""
-    count = (policy.maximum_retry_count if policy else 0) or 0
-    if name not in ("", "no", "always", "unless-stopped", "on-failure"):
-        raise InvalidArgument(
-            f"invalid restart policy: unknown policy '{name}'; use one of 'no', 'always', "
-            "'on-failure', or 'unless-stopped'"
-        )
-    if count and name != "on-failure":
-        raise InvalidArgument(
-            "invalid restart policy: maximum retry count can only be used with 'on-failure'"
-        )
-    if count < 0:
-        raise InvalidArgument("invalid restart policy: maximum retry count cannot be negative")
-    if host.auto_remove and name not in ("", "no"):
-        raise InvalidArgument("can't create 'AutoRemove' container with restart policy")
 
 
 def _check_log(host: HostConfig) -> None:

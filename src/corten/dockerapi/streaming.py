@@ -12,6 +12,7 @@ from aiohttp import web
 from corten.dockerapi import detach, errors, frames, pump, times
 from corten.dockerapi.batch import Batch
 from corten.dockerapi.call import TENANT, Call, TakenOver, json
+from corten.engine.closing import closing
 from corten.engine.contract import WaitCondition
 from corten.engine.types import Container, ExitStatus, LogLine
 from corten.errors import CortenError, FailedPrecondition, InvalidArgument
@@ -119,9 +120,10 @@ async def _replay(
     if not call.flag("logs"):
         return
     await pump.head_taken(client)
-    async for line in call.engine.logs(TENANT, record.id, **streams):
-        client.writer.write(line.data if record.config.tty else _framed(line, line.data))
-        await client.writer.drain()
+    async with closing(call.engine.logs(TENANT, record.id, **streams)) as lines:
+        async for line in lines:
+            client.writer.write(line.data if record.config.tty else _framed(line, line.data))
+            await client.writer.drain()
 
 
 async def logs(call: Call) -> web.StreamResponse:
@@ -142,22 +144,23 @@ async def logs(call: Call) -> web.StreamResponse:
         until=call.timestamp("until"),
     )
     first = asyncio.ensure_future(anext(lines, None))
-    # An error before the first line gets a status of its own; who follows must not wait for one.
-    await asyncio.wait((first,), timeout=0 if follow else None)
-    if first.done() and first.exception() is not None:
-        first.result()
-    tty = record.config.tty
-    response = await call.stream(content_type(call, tty=tty))
-    batch = Batch(response)
     try:
-        async with batch:
+        # An error before the first line gets a status of its own; who follows must not wait.
+        await asyncio.wait((first,), timeout=0 if follow else None)
+        if first.done() and first.exception() is not None:
+            first.result()
+        tty = record.config.tty
+        response = await call.stream(content_type(call, tty=tty))
+        async with Batch(response) as batch:
             line = await first
             while line is not None:
                 await batch.add(_shown(call, line, tty=tty))
                 line = await anext(lines, None)
     finally:
         first.cancel()
-        await _end(lines)
+        await asyncio.gather(first, return_exceptions=True)
+        async with closing(lines):
+            pass
     await response.write_eof()
     return response
 
@@ -205,9 +208,3 @@ def _shown(call: Call, line: LogLine, *, tty: bool) -> bytes:
 
 def _framed(line: LogLine, data: bytes) -> bytes:
     return frames.frame(frames.NUMBERS[line.stream], data)
-
-
-async def _end(lines: AsyncIterator[LogLine]) -> None:
-    close = getattr(lines, "aclose", None)
-    if close is not None:
-        await close()

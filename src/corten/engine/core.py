@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from corten.engine import facts, states
+from corten.engine.closing import closing
 from corten.engine.contract import ProgressSink, WaitCondition
 from corten.engine.creating import Creator
 from corten.engine.execs import Execs
@@ -255,8 +256,10 @@ class Engine:
         )
         ended = None if run is None else run.finished
         kind = record.config.log.driver
-        async for line in read_log(self._parts.files, record.log_path, kind, query, ended):
-            yield line
+        found = read_log(self._parts.files, record.log_path, kind, query, ended)
+        async with closing(found) as lines:
+            async for line in lines:
+                yield line
 
     async def reopen_log(self, tenant: Tenant, ref: str) -> None:
         """Open the log's path again, after the kubelet renamed the file."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from corten.engine import ids, logconfig, specgen
+from corten.engine import checks, ids, logconfig, specgen
 from corten.engine.boot import wall_ns
 from corten.engine.door import Tx
 from corten.engine.etcfiles import paths as etc_paths
@@ -226,6 +226,8 @@ class Creator:
     def _check(self, record: Container, volumes: dict[str, Volume]) -> None:
         """Refuse now what could never start."""
         config, parts = record.config, self._parts
+        if record.tenant == "docker":
+            checks.check(config, cpus=parts.host.cpus)
         logconfig.check(config.log)
         if config.stop_signal:
             signal_number(config.stop_signal)

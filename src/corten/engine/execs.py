@@ -21,9 +21,11 @@ from corten.errors import (
     InvalidArgument,
     NotFound,
     ProgramNotFound,
+    Unavailable,
 )
 from corten.launch.messages import Exec as ExecRequest
 from corten.launch.messages import ExecStarted, Exit, Kill, Resize, read
+from corten.spec.frames import EXEC_FAILED
 
 _replace = msgspec.structs.replace
 _KEPT = 64  # ended execs that a container keeps
@@ -78,7 +80,7 @@ class Execs:
             reply = await run.monitor.call_fds(request)
         except CortenError as error:
             await self._failed(found, error)
-            raise
+            raise _not_made(error) from None
         pid = read(ExecStarted, reply.result()).pid
 
         def step(tx: Tx) -> None:
@@ -203,3 +205,11 @@ def _claim(tx: Tx, found: Exec) -> None:
     if now.started:
         raise FailedPrecondition(f"exec {found.id} has been started already")
     tx.put_exec(_replace(now, config=found.config, started=True))
+
+
+def _not_made(error: CortenError) -> CortenError:
+    """Why there is no process, in the words of OCI runtimes, which scripts look for. That the
+    container does not run, or its monitor does not answer, is another matter."""
+    if isinstance(error, (FailedPrecondition, Unavailable)):
+        return error
+    return type(error)(f"{EXEC_FAILED}{error}", errno=error.errno, hint=error.hint)

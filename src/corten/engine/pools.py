@@ -109,6 +109,7 @@ class Pool:
                 return
             if not call.abandoned:
                 _perform(call)
+            del call  # what it holds is not kept until the next one comes
 
 
 def _perform(call: _Call) -> None:

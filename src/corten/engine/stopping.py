@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from corten.engine import states
+from corten.engine.checks import check_resources
 from corten.engine.door import Tx
 from corten.engine.parts import Parts
 from corten.engine.runs import Run, settle
@@ -191,6 +192,8 @@ class Signaller:
         async with self._parts.locks.hold(("container", record.id)):
             record = self._record(record.id)
             resources = _merged(record.config.resources, changes)
+            if tenant == "docker":
+                check_resources(resources, cpus=self._parts.host.cpus)
             swap = self._parts.host.swap_accounting
             document = linux_resources(resources, swap_accounting=swap)
             run = self._parts.runs.get(record.id)

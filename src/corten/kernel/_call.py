@@ -1,4 +1,4 @@
-"""The two doors to the kernel: ``syscall(2)`` by number, and CPython's fork hooks.
+"""The door to the kernel: ``syscall(2)`` by number. CPython's fork hooks are in ``_fork``.
 
 ``_ctypes`` instead of ``ctypes`` saves 2.5 ms of a fresh interpreter. There is one prototype
 for all calls: a number and six words, each an integer, ``bytes`` (passed as the address of
@@ -10,7 +10,6 @@ from __future__ import annotations
 import posix
 from _ctypes import (
     FUNCFLAG_CDECL,
-    FUNCFLAG_PYTHONAPI,
     FUNCFLAG_USE_ERRNO,
     CFuncPtr,
     _SimpleCData,
@@ -54,28 +53,9 @@ class _Call(CFuncPtr):
     _argtypes_ = (c_long,) + (c_void_p,) * 6
 
 
-class _CallHoldingGil(CFuncPtr):
-    """For clone3: the interpreter must not be given away between the fork and its hooks."""
-
-    _flags_ = FUNCFLAG_CDECL | FUNCFLAG_USE_ERRNO | FUNCFLAG_PYTHONAPI
-    _restype_ = c_long
-    _argtypes_ = (c_long,) + (c_void_p,) * 6
-
-
-class _Hook(CFuncPtr):
-    _flags_ = FUNCFLAG_CDECL | FUNCFLAG_PYTHONAPI
-    _restype_ = None
-    _argtypes_ = ()
-
-
 # None and RTLD_NOW: the interpreter and its libc; the checker knows names only
-_self = dlopen(None, 2)  # type: ignore[arg-type]
-_address = dlsym(_self, "syscall")
-_raw = _Call(_address)
-_raw_holding_gil = _CallHoldingGil(_address)
-before_fork = _Hook(dlsym(_self, "PyOS_BeforeFork"))
-after_fork_parent = _Hook(dlsym(_self, "PyOS_AfterFork_Parent"))
-after_fork_child = _Hook(dlsym(_self, "PyOS_AfterFork_Child"))
+itself = dlopen(None, 2)  # type: ignore[arg-type]
+_raw = _Call(dlsym(itself, "syscall"))
 
 # Name: (x86_64, everything that uses asm-generic: aarch64, riscv64, loongarch64).
 _NUMBERS = {
@@ -112,11 +92,14 @@ _NUMBERS = {
     "seccomp": (317, 277),
     "set_mempolicy": (238, 237),
     "setdomainname": (171, 162),
+    "sendto": (44, 206),
     "setgroups": (116, 159),
     "sethostname": (170, 161),
     "setns": (308, 268),
     "setresgid": (119, 149),
     "setresuid": (117, 147),
+    "socket": (41, 198),
+    "socketpair": (53, 199),
     "statfs": (137, 43),
     "syncfs": (306, 267),
     "umount2": (166, 39),
@@ -143,14 +126,6 @@ def call(
     result: int = _raw(NR[name], a, b, c, d, e, f)
     if result == -1:
         raise failure(name, path)
-    return result
-
-
-def call_holding_gil(name: str, a: Any, b: Any) -> int:
-    """Like :func:`call`, without a moment in which Python could switch threads."""
-    result: int = _raw_holding_gil(NR[name], a, b, 0, 0, 0, 0)
-    if result == -1:
-        raise failure(name)
     return result
 
 

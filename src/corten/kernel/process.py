@@ -6,17 +6,7 @@ import fcntl
 import posix
 from _struct import pack, unpack_from
 
-from corten.kernel._call import (
-    after_fork_child,
-    after_fork_parent,
-    before_fork,
-    buffer,
-    call,
-    call_holding_gil,
-    cstr,
-    pointer,
-    strings,
-)
+from corten.kernel._call import buffer, call, cstr, pointer, strings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,6 +48,9 @@ def clone3(
     Returns:
         ``(pid, pidfd)`` in the parent, pidfd -1 if not asked; ``(0, -1)`` in the child.
     """
+    # late: a fresh init and its parent never fork
+    from corten.kernel import _fork
+
     out = buffer(8, b"\xff" * 8)
     if pidfd:
         flags |= CLONE_PIDFD
@@ -68,16 +61,16 @@ def clone3(
     # struct clone_args: flags pidfd child_tid parent_tid exit_signal stack stack_size tls
     # set_tid set_tid_size cgroup
     args = pack("11Q", flags, pointer(out), 0, 0, exit_signal, 0, 0, 0, 0, 0, max(cgroup_fd, 0))
-    before_fork()
+    _fork.before_fork()
     try:
-        pid = call_holding_gil("clone3", args, len(args))
+        pid = _fork.call_holding_gil("clone3", args, len(args))
     except OSError:
-        after_fork_parent()
+        _fork.after_fork_parent()
         raise
     if pid == 0:
-        after_fork_child()
+        _fork.after_fork_child()
         return 0, -1
-    after_fork_parent()
+    _fork.after_fork_parent()
     return pid, unpack_from("i", out)[0] if pidfd else -1
 
 

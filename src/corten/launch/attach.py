@@ -97,7 +97,7 @@ class Attacher:
             chunk = pack(">BxxxL", 1 if stream == "stdout" else 2, len(chunk)) + chunk
         self._pending = self._pending + chunk if self._pending else chunk
         self._flush()
-        self._watch()
+        self._settle()  # it may have gone, which nothing else would tell
 
     def pause_input(self, paused: bool) -> None:
         """Stop reading from it while the process's stdin is full."""

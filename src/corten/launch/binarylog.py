@@ -37,6 +37,17 @@ _WORDS: tuple[tuple[tuple[str, ...], type[CortenError]], ...] = (
     (("no such process",), NotFound),
     (("cannot", "state"), FailedPrecondition),
     (("unable to find user",), InvalidArgument),
+    (("cannot run with network enabled in root network namespace",), FailedPrecondition),
+)
+# What to do about it, by words of the message.
+_HINTS: tuple[tuple[str, str], ...] = (
+    (
+        # It looks for a sysctl that namespaces have as well by now (Debian 12's runsc of 2022).
+        "cannot run with network enabled in root network namespace",
+        "this runsc is older than the kernel and takes every network namespace for the host's: "
+        "install a newer one (https://gvisor.dev/docs/user_guide/install), or let it run without a "
+        'network: [runtimes.runsc] with args = ["--network=none"] in config.toml',
+    ),
 )
 
 
@@ -46,8 +57,12 @@ def failure(command: str, code: int, log: bytes) -> CortenError:
     lower = message.lower()
     for words, kind in _WORDS:
         if all([word in lower for word in words]):
-            return kind(message, step=f"runtime {command}")
+            return kind(message, step=f"runtime {command}", hint=_hint(lower))
     return Internal(message, step=f"runtime {command}")
+
+
+def _hint(lower: str) -> str:
+    return next((hint for words, hint in _HINTS if words in lower), "")
 
 
 def _message(log: bytes) -> str:

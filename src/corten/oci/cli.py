@@ -11,7 +11,8 @@ import posix
 import sys
 
 from corten.errors import CortenError, InvalidArgument
-from corten.oci import onefile
+from corten.oci import begin, onefile
+from corten.oci.begin import DEFAULT_ROOT
 from corten.oci.cliargs import SWITCH, VALUE, parse
 
 TYPE_CHECKING = False
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from corten.oci.cliargs import Arguments
     from corten.oci.report import Log
 
-DEFAULT_ROOT = "/run/corten-oci"
 # ours is said as a plain command, so that scripts find it beside runc's
 NAME = "corten-oci"
 
@@ -55,8 +55,6 @@ _COMMANDS = {
     "spec": ("cli_info", "spec"),
     "features": ("cli_info", "features"),
 }
-# the variable that tells a second start, guard.VARIABLE: known before guard is imported
-_SECOND = b"_CORTEN_OCI_HOST_MOUNTS"
 _FORKING = ("create", "run", "exec")
 _LATER = ("checkpoint", "restore")
 # what a failure of `exec` itself is told by, apart from the program's own code
@@ -96,23 +94,24 @@ def main() -> int:
         return _help(given.words[1] if len(given.words) > 1 else "")
     if _asks_for_help(given.words):
         return _help(command)
-    gc.disable()  # nothing lives long enough: it takes a millisecond in twenty
+    gc.disable()  # see onefile.entry
     root = given.text("root", DEFAULT_ROOT)
     host = -1
-    if command in _FORKING:
-        host = _protect(argv, root)
-    else:
-        onefile.install()
+    if command in _FORKING and begin.early() is None:
+        host = protect(argv, root)
     code = _run(given, command, root, host)
-    onefile.complete()
+    if not onefile.used():
+        from corten.oci.onefilewriter import refresh
+
+        refresh()
     if command in _FORKING:
         posix._exit(code)  # the interpreter's own end takes 1.4 ms, and nothing is buffered
     return code
 
 
-def _protect(argv: list[str], root: str) -> int:
-    if _SECOND in posix.environ:
-        onefile.install()
+def protect(argv: list[str], root: str) -> int:
+    """Start again where a container can't reach us; the descriptor of the host's mount
+    namespace when that is done, -1 where it is not possible."""
     from corten.oci import guard
 
     host = guard.host_mounts()
@@ -153,6 +152,10 @@ def _run(given: Arguments, command: str, root: str, host: int) -> int:
         log.error(_sentence(command, text_of(error)))
     except BrokenPipeError:
         pass  # whoever read our output has gone
+    finally:
+        unused = begin.early()
+        if unused is not None:
+            unused.discard()
     return _EXEC_FAILED if command == "exec" else 1
 
 

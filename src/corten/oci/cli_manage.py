@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from corten.cgroups.base import Cgroup
     from corten.oci.cli import Settings
-    from corten.oci.plan import Plan
+    from corten.oci.planned import Plan
 
 STATE = PAUSE = RESUME = {"help": SWITCH}
 LIST = {"format": VALUE, "quiet": SWITCH, "help": SWITCH}

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import posix
 import select
+import sys
 import time
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, SOCK_STREAM, socket
 
 from corten.cgroups import open_cgroup
 from corten.errors import CortenError, FailedPrecondition, InvalidArgument
+from corten.kernel.namespaces import CLONE_NEWNS, setns
 from corten.kernel.process import pidfd_send_signal, start_time
 from corten.kernel.sockets import send_packet
-from corten.oci import container
+from corten.oci import ahead, begin, lifecycle
 from corten.oci.channel import Channel
+from corten.oci.cli import protect
 from corten.oci.cliargs import SWITCH, VALUE, parse
 from corten.oci.failure import failed
 from corten.oci.identity import doubts
 from corten.oci.paths import join
 from corten.oci.plan import PlanOptions, compile_plan
 from corten.oci.records import Record, read_json, write_file
+from corten.oci.rootfs import mounts_at, unmount_root
+from corten.spec import jsonlite
 from corten.spec.runtime import VERSION
 
 TYPE_CHECKING = False
@@ -28,7 +33,8 @@ if TYPE_CHECKING:
     from corten.cgroups.base import Cgroup
     from corten.oci.cli import Settings
     from corten.oci.cliargs import Arguments
-    from corten.oci.plan import Plan
+    from corten.oci.lifecycle import Created
+    from corten.oci.planned import Plan
 
 CREATE = {
     "bundle": VALUE,
@@ -69,7 +75,10 @@ def run(settings: Settings, argv: list[str]) -> int:
     try:
         if not detached:
             plain_newlines(created.console_fd)
-        container.start(created)
+        if making.at_once:
+            ahead.executed(created)
+        else:
+            lifecycle.start(created)
         if detached:
             making.record.close()
             return 0
@@ -137,12 +146,12 @@ def _start_by_socket(record: Record, plan: Plan) -> None:
     finally:
         posix.close(directory)
     posix.unlink(record.start_socket)
-    container.start_over(Channel(sock), plan, record.pid)
+    lifecycle.start_over(Channel(sock.detach()), plan, record.pid)
 
 
 def _poststart(settings: Settings, record: Record, plan: Plan) -> None:
     try:
-        container.run_poststart_hooks(plan, record.pid)
+        lifecycle.run_poststart_hooks(plan, record.pid)
     except CortenError:
         # the container is destroyed (runtime.md, "Lifecycle" 9)
         pidfd = record.pidfd()
@@ -169,10 +178,8 @@ class Making:
         self.id = container_id
         self.detached = detached
         self.bundle = join(posix.getcwd(), args.text("bundle") or posix.getcwd())
-        self.config: dict[str, Any] = read_json(
-            join(self.bundle, args.text("config") or "config.json"),
-            "JSON specification file config.json",
-        )
+        self.early = begin.early()
+        self.config = self._read_config()
         self.preserve = args.number("preserve-fds") + self._adopt_listen_fds()
         self.plan = compile_plan(
             self.config,
@@ -184,11 +191,24 @@ class Making:
                 new_keyring=not args.switch("no-new-keyring"),
             ),
         )
+        if self.early is not None and not ahead.fits(self.plan, self.preserve):
+            self.early.discard()
+            self.early = None
+            protect(sys.argv, settings.root)
         self.terminal = self.plan.process.process.terminal
         check_console(self.terminal, detached, args.text("console-socket"))
         self.record: Record
         self.cgroup: Cgroup | None = None
-        self.created: container.Created | None = None
+        self.created: Created | None = None
+        self.at_once = False
+
+    def _read_config(self) -> dict[str, Any]:
+        what = "JSON specification file config.json"
+        early = self.early
+        if early is None or early.bundle != (self.args.text("bundle") or "."):
+            path = join(self.bundle, self.args.text("config") or "config.json")
+            return dict(read_json(path, what))
+        return dict(jsonlite.loads(early.config, what=what))
 
     def _adopt_listen_fds(self) -> int:
         """systemd's socket activation (sd_listen_fds(3)) goes on to the program."""
@@ -203,11 +223,12 @@ class Making:
             self.config = {**self.config, "process": {**process, "env": env}}
         return int(count)
 
-    def make(self, *, waiting: bool) -> container.Created:
+    def make(self, *, waiting: bool) -> Created:
         """Claim, record, cgroup, init.
 
         Arguments:
             waiting: init waits at the start socket, for another process to start it.
+                Otherwise it may have been started already: then ``at_once`` is true.
         """
         if self.settings.log.wants_debug:
             for line in self.plan.describe():
@@ -216,28 +237,55 @@ class Making:
             self.settings.log.warning(line)
         self.record = Record.claim(self.settings.root, self.id)
         try:
-            self._write_record()
+            self._fill_record()
+            early = begin.early()
+            if early is not None:
+                self.at_once = not waiting and self._starts_at_once()
+                if self.at_once:
+                    self._record_init(early.pid)
             self._make_cgroup()
             listen_fd = self._listen() if waiting else -1
-            self.created = container.create(
-                self.plan,
-                console=self.terminal,
-                cgroup=self.cgroup,
-                preserve_fds=self.preserve,
-                listen_fd=listen_fd,
-            )
+            self.created = self._create(listen_fd)
             if listen_fd >= 0:
                 posix.close(listen_fd)
-            self._hand_out(self.created)
+            if not self.at_once:
+                self._hand_out(self.created)
             if waiting:
-                container.leave_waiting(self.created)
+                lifecycle.leave_waiting(self.created)
                 self.record.close()
         except BaseException:
             self.undo()
             raise
         return self.created
 
-    def _write_record(self) -> None:
+    def _starts_at_once(self) -> bool:
+        """Whether nobody has to know init's number or its terminal before the program runs."""
+        if self.terminal or self.args.text("pid-file") or self.args.text("pidfd-socket"):
+            return False
+        return ahead.starts_at_once(self.plan)
+
+    def _create(self, listen_fd: int) -> Created:
+        early = begin.take()
+        if early is not None:
+            return ahead.create(
+                early,
+                self.plan,
+                console=self.terminal,
+                cgroup=self.cgroup,
+                listen_fd=listen_fd,
+                at_once=self.at_once,
+            )
+        from corten.oci import container
+
+        return container.create(
+            self.plan,
+            console=self.terminal,
+            cgroup=self.cgroup,
+            preserve_fds=self.preserve,
+            listen_fd=listen_fd,
+        )
+
+    def _fill_record(self) -> None:
         self.record.data = {
             "version": 1,
             "ociVersion": VERSION,
@@ -248,10 +296,12 @@ class Making:
             "owner": posix.getuid(),
             "config": self.config,
         }
-        self.record.save()
+        if self.plan.config.shares_mounts:
+            self.record.data["mounts_before"] = mounts_at(self.plan.rootfs)
 
     def _make_cgroup(self) -> None:
         if self.settings.cgroups == "disabled":
+            self.record.save()
             return
         kind = "systemd" if self.settings.cgroups == "systemd" else None
         path = self.plan.config.linux.cgroups_path
@@ -283,10 +333,13 @@ class Making:
             posix.close(directory)
         return sock.detach()
 
-    def _hand_out(self, created: container.Created) -> None:
+    def _record_init(self, pid: int) -> None:
+        self.record.data["pid"] = pid
+        self.record.data["start_time"] = start_time(pid)
+
+    def _hand_out(self, created: Created) -> None:
         """Say who init is, then give its terminal away."""
-        self.record.data["pid"] = created.pid
-        self.record.data["start_time"] = start_time(created.pid)
+        self._record_init(created.pid)
         self.record.save()
         path = self.args.text("pid-file")
         if path:
@@ -300,7 +353,7 @@ class Making:
     def undo(self) -> None:
         """Take back what there is, in the reverse order."""
         if self.created is not None:
-            container.abort(self.created)
+            lifecycle.abort(self.created)
         self.clean_up(hooks=False)
 
     def clean_up(self, *, hooks: bool = True) -> None:
@@ -313,10 +366,26 @@ def destroy(record: Record, cgroup: Cgroup | None, plan: Plan | None, settings: 
     if cgroup is not None:
         cgroup.kill(_SIGKILL)
         cgroup.delete()
+    if "mounts_before" in record.data:
+        _unmount(record, settings.host_mounts)
     record.remove()
     if plan is not None:
-        for warning in container.run_poststop_hooks(plan):
+        for warning in lifecycle.run_poststop_hooks(plan):
             settings.log.warning(warning)
+
+
+def _unmount(record: Record, host_mounts: int) -> None:
+    """What a container without a mount namespace left on the host, in a process that may go
+    there."""
+    pid = posix.fork()
+    if pid == 0:
+        try:
+            if host_mounts >= 0:
+                setns(host_mounts, CLONE_NEWNS)
+            unmount_root(record.data["rootfs"], record.data["mounts_before"])
+        finally:
+            posix._exit(0)
+    posix.waitpid(pid, 0)
 
 
 def check_console(terminal: bool, detached: bool, path: str) -> None:

@@ -51,15 +51,25 @@ def protect(argv: list[str], state_root: str) -> None:
     host = posix.open("/proc/self/ns/mnt", posix.O_RDONLY | posix.O_CLOEXEC)
     cwd = posix.open(".", posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     unshare(CLONE_NEWNS)
-    k.mount("", "/", "", k.MS_REC | k.MS_SLAVE)
-    for place in places():
-        _cover(place, f"{state_root}/.empty")
+    cover(state_root)
     posix.set_inheritable(host, True)
     # what we stood in may be covered now: by the descriptor we stay where we were
     posix.fchdir(cwd)
-    python = fsdecode(posix.readlink("/proc/self/exe"))
     environment = {**posix.environ, VARIABLE.encode(): str(host).encode()}
-    posix.execve(python, [sys.executable or python, "-IS", *argv], environment)
+    program = python()
+    posix.execve(program, [program, "-IS", *argv], environment)
+
+
+def python() -> str:
+    """The interpreter to start again."""
+    return sys.executable or fsdecode(posix.readlink("/proc/self/exe"))
+
+
+def cover(state_root: str) -> None:
+    """Lay the overlay over whatever the interpreter is made of, in our own mount namespace."""
+    k.mount("", "/", "", k.MS_REC | k.MS_SLAVE)
+    for place in places():
+        _cover(place, f"{state_root}/.empty")
 
 
 def _cover(place: str, empty: str) -> None:

@@ -10,29 +10,27 @@ from __future__ import annotations
 import _signal
 import gc
 import posix
-from _socket import AF_UNIX, SOCK_SEQPACKET, socket
 from errno import EACCES, EDQUOT, ELOOP, ENOSYS, ENOTDIR, EPERM, EROFS
 
 from corten.errors import CortenError, Internal
 from corten.kernel import creds, namespaces, netlink, process
 from corten.kernel.files import write_proc
-from corten.oci import console, rootfs
+from corten.oci import rootfs
 from corten.oci.channel import Channel
 from corten.oci.context import Context, check_procfs, run_steps
 from corten.oci.devices import DeviceNode, capture_nodes
 from corten.oci.failure import attempt, failed
-from corten.oci.hooks import run_hooks
 from corten.oci.mounts import BindMount
 from corten.oci.paths import fd_path
 from corten.oci.program import Program, close_others, open_label, set_personality
-from corten.oci.state import hook_state
 from corten.spec._struct import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from corten.oci.plan import Plan
+    from corten.oci.planned import Plan
+    from corten.spec.runtime import Hook
 
 _SIGNALS = range(1, 32)
 _INTERNAL_SIGNALS = (32, 33)  # the C library's own; whoever was spawned by it ignores the first
@@ -51,9 +49,11 @@ class Wiring:
         listen: a listening socket to be started by, or -1: by the channel.
         keep: descriptors besides these that are needed before the program is; all others are
             closed at once. None: they are left to :meth:`_Init.finish`.
+        at_once: not to be waited for: the program is executed when all is ready.
     """
 
     __slots__ = (
+        "at_once",
         "channel",
         "console",
         "console_size",
@@ -77,6 +77,7 @@ class Wiring:
         self.preserve = 0
         self.listen = -1
         self.keep: list[int] | None = None
+        self.at_once = False
 
     def close_others(self) -> None:
         """Close what is neither listed here nor to be kept."""
@@ -114,7 +115,8 @@ def settle(wiring: Wiring) -> None:
     """What every child does first: out of reach for others, signals and streams in order."""
     creds.set_dumpable(False)
     gc.disable()
-    wiring.ours.close()
+    if wiring.ours is not wiring.channel:
+        wiring.ours.close()
     # handlers end with the exec, what is ignored (SIGPIPE by Python) would stay so
     for signal in _SIGNALS:
         if _signal.getsignal(signal) not in (_signal.SIG_DFL, None):
@@ -199,7 +201,7 @@ class _Init:
         if not context.in_user_namespace:
             prepare_root(plan, context)
         if plan.bind_root:
-            run_steps(context, (rootfs.BindRoot(),))
+            run_steps(context, (rootfs.BindRoot(cut_off=plan.config.shares_mounts),))
         context.lap("root file system")
         run_steps(context, plan.steps)
         self._make_working_directory()
@@ -211,12 +213,13 @@ class _Init:
         self._write_proc()
         self._runtime_hooks()
         run_steps(context, plan.final_steps)
-        attempt("enter root", _enter, context, plan.options.pivot)
-        attempt(
-            "set root propagation",
-            rootfs.set_root_propagation,
-            plan.config.linux.rootfs_propagation,
-        )
+        attempt("enter root", _enter, context, plan)
+        if not plan.config.shares_mounts:
+            attempt(
+                "set root propagation",
+                rootfs.set_root_propagation,
+                plan.config.linux.rootfs_propagation,
+            )
         context.lap("pivot")
 
     def _enter_cgroup(self) -> None:
@@ -239,6 +242,8 @@ class _Init:
                 raise failed("make the working directory", error, path=cwd) from None
 
     def _make_console(self) -> None:
+        from corten.oci import console
+
         root = self.context.root
         try:
             master, slave = console.open_terminal(root, size=self.wiring.console_size)
@@ -273,11 +278,18 @@ class _Init:
                 posix._exit(1)
             self.context.lap("runtime hooks")
         if "createContainer" in hooks:
-            state = hook_state(self.plan, "creating", posix.getpid())
             # they start in the root file system, as with runc
             inside = fd_path(self.context.root.fd)
-            run_hooks("createContainer", hooks["createContainer"], state, cwd=inside)
+            self._run_hooks("createContainer", hooks["createContainer"], "creating", inside)
             self.context.lap("createContainer hooks")
+
+    def _run_hooks(self, kind: str, hooks: tuple[Hook, ...], status: str, cwd: str) -> None:
+        # in memory already: whoever forks an init has imported `container`
+        from corten.oci.hooks import run_hooks
+        from corten.oci.state import hook_state
+
+        state = hook_state(self.plan, status, posix.getpid())
+        run_hooks(kind, hooks, state, cwd=cwd)
 
     # --- the program ------------------------------------------------------------------
 
@@ -289,8 +301,9 @@ class _Init:
         program.prepare()
         self.context.lap("identity")
         self.channel.send("ready", steps=self.context.times)
-        self._wait()
-        self._start_hooks(program.env)
+        if not wiring.at_once:
+            self._wait()
+            self._start_hooks(program.env)
         try:
             program.execute(self.channel)
         except CortenError as error:
@@ -312,11 +325,13 @@ class _Init:
         if order is None:
             posix._exit(1)
         if order == "wait":
+            from _socket import AF_UNIX, SOCK_SEQPACKET, socket
+
             listener = socket(AF_UNIX, SOCK_SEQPACKET, 0, fileno=self.wiring.listen)
             self.channel.close()
             connection, _ = listener._accept()  # type: ignore[attr-defined]  # `socket` wraps it
             listener.close()
-            self.channel = Channel(socket(fileno=connection))
+            self.channel = Channel(connection)
             if self.channel.expect("start") is None:
                 posix._exit(1)
         elif self.wiring.listen >= 0:
@@ -328,7 +343,7 @@ class _Init:
             # the program's environment is theirs, unless they have their own
             hooks = tuple([h if h.env is not None else replace(h, env=environment) for h in hooks])
             try:
-                run_hooks("startContainer", hooks, hook_state(self.plan, "created", posix.getpid()))
+                self._run_hooks("startContainer", hooks, "created", "/")
             except CortenError as error:
                 self.channel.send_error(error)
                 posix._exit(1)
@@ -358,5 +373,5 @@ def _capture(binds: list[BindMount], context: Context) -> None:
         attempt(bind.name, bind.capture, context)
 
 
-def _enter(context: Context, pivot: bool) -> None:
-    rootfs.enter_root(context, pivot=pivot)
+def _enter(context: Context, plan: Plan) -> None:
+    rootfs.enter_root(context, pivot=plan.options.pivot, shared=plan.config.shares_mounts)

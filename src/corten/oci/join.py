@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from corten.oci.init import Wiring
-    from corten.oci.plan import ProcessPlan
+    from corten.oci.planned import ProcessPlan
 
 
 class Target:

@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from corten.oci.seccomp.cache import Program
+    from corten.oci.seccomp.program import Program
 
 
 def hand_over(program: Program | None, fd: int, state: dict[str, Any], pid: int) -> None:

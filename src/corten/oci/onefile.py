@@ -1,14 +1,23 @@
 """Our modules' code in one file: what a fresh ``corten-oci`` reads instead of sixty.
 
-Finding, checking and reading a ``.pyc`` costs 0.2 ms a module, more than executing it. So
-the first command that finds no such file, or a stale one, writes the code of all it has
-imported beside the package, in ``__pycache__``, where it is trusted and replaced as any
-``.pyc``: by whoever may write there, else not. It is stale when any source has another time
-or size, or the interpreter another version; then everything is imported as ever.
+Finding, checking and reading a ``.pyc`` costs 0.2 ms a module, more than executing it; so does
+a third of that the import system's own bookkeeping. So the code lies in one file in
+``__pycache__``, where it is trusted and replaced as any ``.pyc``: by whoever may write there,
+else not. It is stale when any source has another time or size, or the interpreter another
+version; then everything is imported as ever, and ``onefilewriter`` writes the file anew.
+
+The file's parts, each marshalled by itself:
+
+``head``   this module's code and what is needed before init is started (``begin``); the
+           program (``tools/install.py``) reads it and calls :func:`entry`
+``index``  all sources with time and size, and where each module's code lies
+``main``   the modules of a plain ``create`` or ``run``, in the order of their execution
+``init``   the modules of the container's init (``second``), in that order
 """
 
 from __future__ import annotations
 
+import gc
 import marshal
 import posix
 import sys
@@ -17,31 +26,49 @@ from _frozen_importlib_external import MAGIC_NUMBER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import ModuleType
+    from collections.abc import Callable
+    from types import CodeType, ModuleType
     from typing import Any
 
-    # is a package, source's path, its time (ns) and size, marshalled code
-    Entry = tuple[bool, str, int, int, bytes]
+    Place = tuple[int, int]  # offset in the file, length
+    # name, is a package, source's path (as all of them below the package), code (None: an
+    # extension of CPython's)
+    Module = tuple[str, bool, str, CodeType | None]
+    Head = tuple[bytes, list[Module], dict[str, Place]]
+    # (source's path, its time in ns, its size) of all, (is a package, path, code) by name
+    Index = tuple[list[tuple[str, int, int]], dict[str, tuple[bool, str, Place]]]
 
-_PACKAGE = "corten"
+_NAME = "corten.oci.onefile"
+HEAD = 65536  # bytes; the other parts follow
+# Loads the modules of one part; the arguments are the package's directory, the file's descriptor
+# and the part's place.
+LOADER = "import sys,gc;gc.disable()\nimport marshal,posix\n" + (
+    "a=[int(i) for i in sys.argv[2:5]]\n"
+    "c,m=marshal.loads(posix.pread(a[0],a[2],a[1]));posix.close(a[0])\n"
+    "o=sys.modules['corten.oci.onefile']=type(sys)('corten.oci.onefile')\n"
+    "exec(c,o.__dict__);o.load(m,sys.argv[1])\n"
+)
 
 
 class _Importer:
     """Finder and loader for what the file holds."""
 
-    def __init__(self, entries: dict[str, Entry]) -> None:
-        self.entries = entries
+    def __init__(self, fd: int, index: Index, package: str) -> None:
+        self.fd = fd
+        self.modules = index[1]
+        self.package = package
 
     def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> ModuleSpec | None:
         """For ``sys.meta_path``."""
-        entry = self.entries.get(name)
+        entry = self.modules.get(name)
         if entry is None:
             return None
+        source = f"{self.package}/{entry[1]}"
         # mypy: a loader is one by what it has
-        spec = ModuleSpec(name, self, origin=entry[1], is_package=entry[0])  # type: ignore[arg-type]
+        spec = ModuleSpec(name, self, origin=source, is_package=entry[0])  # type: ignore[arg-type]
         spec.has_location = True
         if entry[0]:
-            spec.submodule_search_locations = [entry[1].rpartition("/")[0]]
+            spec.submodule_search_locations = [source.rpartition("/")[0]]
         return spec
 
     def create_module(self, _spec: ModuleSpec) -> None:
@@ -49,87 +76,122 @@ class _Importer:
 
     def exec_module(self, module: ModuleType) -> None:
         """Run its code."""
-        # as trusted as a .pyc
-        exec(marshal.loads(self.entries[module.__name__][4]), module.__dict__)  # noqa: S102, S302
+        exec(_part(self.fd, self.modules[module.__name__][2]), module.__dict__)  # noqa: S102
 
 
-def install() -> bool:
-    """Import from the file from now on, where it is there and fits. Whether it does."""
+def _part(fd: int, place: Place) -> Any:
+    # as trusted as a .pyc
+    return marshal.loads(posix.pread(fd, place[1], place[0]))  # noqa: S302
+
+
+def entry(head: Head, fd: int, package: str) -> Callable[[], int]:
+    """Prepare the imports; the function that runs the command of ``sys.argv``.
+
+    Arguments:
+        head: the first part but this module's code.
+        fd: the file's descriptor, which becomes ours.
+        package: the directory of the package.
+    """
+    gc.disable()  # nothing lives long enough: it takes a millisecond in twenty
+    magic, first, places = head
+    if magic == MAGIC_NUMBER:
+        load(first, package)
+        # the program executed us already
+        sys.modules["corten.oci"].onefile = sys.modules[_NAME]  # type: ignore[attr-defined]
+        from corten.oci import begin
+
+        early = begin.begin(fd, places["init"])
+        index: Index = _part(fd, places["index"])
+        if _fits(index, package):
+            sys.meta_path.insert(2, _Importer(fd, index, package))
+            if early or begin.makes(sys.argv):
+                load(_part(fd, places["main"]), package)
+            return _main()
+        if early:
+            early.discard()
+        for name in [n for n in sys.modules if n.partition(".")[0] == "corten" and n != _NAME]:
+            del sys.modules[name]
+    posix.close(fd)
+    return _main()
+
+
+def _main() -> Callable[[], int]:
+    from corten.oci.cli import main
+
+    return main
+
+
+def load(modules: list[Module], package: str) -> None:
+    """Execute modules, each after those that it imports; past the import system."""
+    made = []
+    for name, is_package, source, code in modules:
+        if name in sys.modules:
+            continue
+        if code is None:
+            _load_extension(name, source)
+            continue
+        module = sys.modules[name] = type(sys)(name)
+        names = module.__dict__
+        names["__file__"] = path = f"{package}/{source}"
+        names["__package__"] = name if is_package else name.rpartition(".")[0]
+        if is_package:
+            names["__path__"] = [path.rpartition("/")[0]]
+        made.append((name, module, code))
+    # all are there before the first runs: a package may import what lies in it
+    for name, module, code in made:
+        exec(code, module.__dict__)  # noqa: S102
+        above, _, last = name.rpartition(".")
+        if above:
+            setattr(sys.modules[above], last, module)
+
+
+def _load_extension(name: str, path: str) -> None:
+    import _imp
+
     try:
-        fd = posix.open(_path(), posix.O_RDONLY | posix.O_CLOEXEC)
+        module = _imp.create_dynamic(ModuleSpec(name, None, origin=path))
+    except ImportError:
+        return  # moved by an upgrade: it is imported as ever
+    _imp.exec_dynamic(module)
+    sys.modules[name] = module
+
+
+def _fits(index: Index, package: str) -> bool:
+    try:
+        for path, mtime, size in index[0]:
+            now = posix.stat(f"{package}/{path}")
+            if now.st_mtime_ns != mtime or now.st_size != size:
+                return False
     except OSError:
         return False
-    try:
-        raw = posix.read(fd, posix.fstat(fd).st_size)
-        magic, entries = marshal.loads(raw)  # noqa: S302  # as trusted as a .pyc
-        if magic != MAGIC_NUMBER or not all([_fits(entry) for entry in entries.values()]):
-            return False
-    except (OSError, ValueError, EOFError, TypeError):
-        return False  # torn, or written by another version
-    finally:
-        posix.close(fd)
-    sys.meta_path.insert(0, _Importer(entries))
     return True
 
 
-def _fits(entry: Entry) -> bool:
-    now = posix.stat(entry[1])
-    return now.st_mtime_ns == entry[2] and now.st_size == entry[3]
-
-
-def complete() -> None:
-    """Add the code of what was imported from elsewhere. Where that is not possible the file
-    stays as it was."""
-    held = [finder.entries for finder in sys.meta_path if isinstance(finder, _Importer)]
-    entries: dict[str, Entry] = dict(held[0]) if held else {}
-    known = len(entries)
-    for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] == _PACKAGE and name not in entries:
-            entry = _entry(module)
-            if entry is not None:
-                entries[name] = entry
-    if len(entries) > known:
-        _write(entries)
-
-
-def _write(entries: dict[str, Entry]) -> None:
-    path = _path()
+def is_current(package: str) -> bool:
+    """Whether there is a file that fits."""
     try:
-        flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC
-        new = f"{path}.{posix.getpid()}"
-        fd = posix.open(new, flags, 0o644)
+        fd = posix.open(path_in(package), posix.O_RDONLY | posix.O_CLOEXEC)
     except OSError:
-        return
+        return False
     try:
-        raw = marshal.dumps((MAGIC_NUMBER, entries))
-        whole = posix.write(fd, raw) == len(raw)
-    except OSError:
-        whole = False
+        magic, _, places = marshal.loads(posix.read(fd, HEAD))[1]  # noqa: S302
+        return bool(magic == MAGIC_NUMBER and _fits(_part(fd, places["index"]), package))
+    except (OSError, ValueError, EOFError, TypeError):
+        return False  # torn, or of another version of ours
     finally:
         posix.close(fd)
-    try:
-        posix.rename(new, path) if whole else posix.unlink(new)
-    except OSError:
-        pass  # somebody removes the package just now
 
 
-def _entry(module: ModuleType) -> Entry | None:
-    spec = module.__spec__
-    source = spec.origin if spec is not None else None
-    read: Any = getattr(spec and spec.loader, "get_code", None)
-    if spec is None or source is None or read is None:
-        return None
-    try:
-        # before the code is read: a source that is written meanwhile makes the entry stale
-        at = posix.stat(source)
-        code = read(spec.name)
-    except (OSError, ImportError, SyntaxError):
-        return None
-    is_package = spec.submodule_search_locations is not None
-    return is_package, source, at.st_mtime_ns, at.st_size, marshal.dumps(code)
+def used() -> bool:
+    """Whether the code comes from the file."""
+    return any([isinstance(finder, _Importer) for finder in sys.meta_path])
 
 
-def _path() -> str:
-    """Beside the package's own ``.pyc``."""
-    here = __file__.rpartition("/oci/")[0]
-    return f"{here}/__pycache__/{_PACKAGE}-oci.{sys.implementation.cache_tag}.bin"
+def directory_in(package: str) -> str:
+    """The directory of what stands in for the standard library's (``bareencodings``)."""
+    return f"{package}/__pycache__/corten-oci.{sys.implementation.cache_tag}"
+
+
+def path_in(package: str) -> str:
+    """The file's path beside the package's own ``.pyc``."""
+    return f"{directory_in(package)}.bin"

@@ -6,7 +6,7 @@ the system; it may read the cache of seccomp filters. ``container.create`` execu
 
 from __future__ import annotations
 
-from corten.errors import InvalidArgument, Unimplemented
+from corten.errors import InvalidArgument
 from corten.kernel.mounts import MS_BIND, MS_REMOUNT
 from corten.oci import mountoptions
 from corten.oci.cgroupmount import CgroupMount
@@ -18,7 +18,6 @@ from corten.oci.devices import (
     needs_device_setup,
 )
 from corten.oci.identity import (
-    CapabilitySets,
     capability_sets,
     check_names,
     memory_policy,
@@ -27,10 +26,12 @@ from corten.oci.identity import (
 from corten.oci.masks import MaskPaths, ReadOnlyPaths
 from corten.oci.mounts import BindMount, FilesystemMount, ReadOnly, Remount
 from corten.oci.paths import clean, join
+from corten.oci.planned import Plan, PlanOptions, ProcessPlan
 from corten.oci.rootfs import IsolateMounts, RootMount
-from corten.oci.seccomp.cache import DEFAULT_DIRECTORY, Program, program_for
+from corten.oci.seccomp.cache import program_for
+from corten.oci.seccomp.program import DEFAULT_DIRECTORY
 from corten.oci.sysctl import compile_sysctls
-from corten.spec._struct import Struct, replace
+from corten.spec._struct import replace
 from corten.spec.runtime import Config, Process, parse
 
 TYPE_CHECKING = False
@@ -44,83 +45,11 @@ if TYPE_CHECKING:
 
     MountStep = BindMount | FilesystemMount | CgroupMount | Remount
 
+__all__ = ["Plan", "PlanOptions", "ProcessPlan", "compile_plan", "compile_process"]
+
 _SHARED = ("shared", "rshared")
 # File systems whose mounts take an SELinux label.
 _LABELLED = ("tmpfs", "devpts", "mqueue", "overlay", "ramfs")
-
-
-class PlanOptions(Struct):
-    """What the caller decides, as opposed to the bundle.
-
-    Fields:
-        container_id: the id, for hooks' state and messages.
-        host_mount_ns: descriptor of the host's mount namespace, of which the container's is
-            a clone; -1: the caller's own.
-        rootfs: where the root file system is mounted inside the container's own mount
-            namespace; ``""`` takes ``root.path`` of the config (relative to the bundle).
-            Any existing directory will do where ``rootfs_mounts`` are given.
-        pivot: ``pivot_root``; False takes MS_MOVE and chroot (``--no-pivot``, ramdisks).
-        new_keyring: a session keyring of its own (``--no-new-keyring`` is False).
-        seccomp_cache: directory with compiled seccomp filters; ``""``: compile each time.
-    """
-
-    container_id: str
-    host_mount_ns: int = -1
-    rootfs: str = ""
-    pivot: bool = True
-    new_keyring: bool = True
-    seccomp_cache: str = DEFAULT_DIRECTORY
-
-
-class ProcessPlan(Struct):
-    """The process to execute, with everything resolved that the host can resolve."""
-
-    process: Process
-    capabilities: CapabilitySets
-    seccomp: Program | None
-    affinity: frozenset[int] | None = None
-    memory: tuple[int, tuple[int, ...]] | None = None  # the mode with its flags, the nodes
-
-
-class Plan(Struct):
-    """Everything init does, in order. Immutable, made of data; safe to keep and to reuse.
-
-    Fields:
-        config: the checked configuration.
-        process: what becomes of init.
-        root_steps: the mounts that make the root file system (with the host's rights where
-            there is a user namespace).
-        bind_root: the root file system is bound over itself afterwards, to be a mount point.
-        steps: everything else before pivot_root.
-        cgroup_steps: the view of cgroups and what is mounted on it, once init is inside.
-        final_steps: after the hooks of the runtime namespace: masks, read-only.
-        resources: ``linux.resources`` for the cgroup, default devices included.
-        shared: rootfsPropagation shares volumes with the host.
-    """
-
-    options: PlanOptions
-    bundle: str
-    rootfs: str
-    config: Config
-    process: ProcessPlan
-    root_steps: tuple[Step, ...]
-    bind_root: bool
-    steps: tuple[Step, ...]
-    cgroup_steps: tuple[Step, ...]
-    final_steps: tuple[Step, ...]
-    resources: dict[str, Any]
-    shared: bool
-
-    def describe(self) -> list[str]:
-        """One line per step, for ``--debug`` and for people."""
-        linux = self.config.linux
-        lines = [f"namespace {n.type} {n.path or 'new'}" for n in linux.namespaces]
-        steps = (*self.root_steps, *self.steps, *self.cgroup_steps, *self.final_steps)
-        lines += [step.describe() for step in steps]
-        lines.append("pivot_root" if self.options.pivot else "move root and chroot")
-        process = self.process.process
-        lines.append(f"execute {' '.join(process.args)} in {process.cwd}")
-        return lines
 
 
 def compile_plan(
@@ -146,9 +75,9 @@ def compile_plan(
     if parsed.process is None:
         raise InvalidArgument("process is missing", path="process")
     linux = parsed.linux
-    if linux.namespace("mount") is None:
-        raise Unimplemented(
-            "a container without a mount namespace is not offered", path="linux.namespaces"
+    if parsed.shares_mounts and linux.namespace("user") is not None:
+        raise InvalidArgument(
+            "a user namespace needs a mount namespace of its own", path="linux.namespaces"
         )
     rootfs = options.rootfs or parsed.root_path
     if not rootfs:
@@ -170,7 +99,7 @@ def compile_plan(
         root_steps=_root_steps(parsed, rootfs_mounts),
         # what is mounted by us as a whole is a mount point already; a user namespace locks
         # what it inherits, so it needs one of its own
-        bind_root=linux.namespace("user") is not None or not rootfs_mounts,
+        bind_root=linux.namespace("user") is not None or parsed.shares_mounts or not rootfs_mounts,
         steps=_steps(parsed, tuple([step for step in mounts if step not in late])),
         cgroup_steps=late,
         final_steps=_final_steps(parsed),
@@ -195,7 +124,7 @@ def compile_process(
 
 def _root_steps(config: Config, mounts: tuple[Mount, ...]) -> tuple[Step, ...]:
     private = config.linux.rootfs_propagation in ("private", "rprivate")
-    steps: list[Step] = [IsolateMounts(private=private)]
+    steps: list[Step] = [] if config.shares_mounts else [IsolateMounts(private=private)]
     label = config.linux.mount_label
     for mount in mounts:
         options = mountoptions.parse(mount.options)

@@ -19,7 +19,7 @@ from corten.oci.lookup import enter_directory, find_program
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from corten.oci.channel import Channel
-    from corten.oci.plan import ProcessPlan
+    from corten.oci.planned import ProcessPlan
 
 _DEFAULT_UMASK = 0o022
 _MOST_CPUS = 1024

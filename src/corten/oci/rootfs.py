@@ -92,7 +92,14 @@ class RootMount(Struct):
 
 
 class BindRoot(Struct):
-    """Make the root file system a mount of its own, as pivot_root demands, and private."""
+    """Make the root file system a mount of its own, as pivot_root demands, and private.
+
+    Fields:
+        cut_off: cut it off from the host's mount that it comes from, where the host itself
+            sees all of it.
+    """
+
+    cut_off: bool = False
 
     @property
     def name(self) -> str:
@@ -109,6 +116,8 @@ class BindRoot(Struct):
                 trees.attach(tree, target)
             finally:
                 posix.close(target)
+            if self.cut_off:
+                trees.set_propagation(tree, (k.MS_PRIVATE | k.MS_REC,))
             posix.fchdir(tree)
         finally:
             posix.close(tree)
@@ -215,9 +224,19 @@ def _common(parents: list[list[str]]) -> str:
     return shared
 
 
-def enter_root(context: Context, *, pivot: bool) -> None:
-    """Make the root file system ours and put the host's out of reach."""
+def enter_root(context: Context, *, pivot: bool, shared: bool = False) -> None:
+    """Make the root file system ours and put the host's out of reach.
+
+    Arguments:
+        shared: the mount namespace is the host's, whose root stays where it is: a chroot has to
+            do, which holds nobody who may chroot.
+    """
     root = context.root.fd
+    if shared:
+        posix.fchdir(root)
+        posix.chroot(".")
+        posix.chdir("/")
+        return
     if not pivot:
         _move_root(root)
         return
@@ -256,3 +275,35 @@ def set_root_propagation(word: str) -> None:
     """``linux.rootfsPropagation``, once the root is ``/``."""
     if word:
         k.mount("", "/", "", PROPAGATION[word])
+
+
+def mounts_at(path: str) -> int:
+    """How many mounts lie on this directory, one over the other."""
+    fd = posix.open("/proc/self/mountinfo", posix.O_RDONLY | posix.O_CLOEXEC)
+    text = b""
+    try:
+        while piece := posix.read(fd, 1 << 16):
+            text += piece
+    finally:
+        posix.close(fd)
+    wanted = fsencode(path)
+    return [_unescaped(line.split(b" ")[4]) for line in text.splitlines()].count(wanted)
+
+
+def unmount_root(path: str, before: int) -> None:
+    """Take away the root file system of a container that shared our mount namespace, with all
+    that was mounted in it.
+
+    Arguments:
+        before: :func:`mounts_at` before there was a container.
+    """
+    while mounts_at(path) > before:
+        k.umount2(path, k.MNT_DETACH | k.UMOUNT_NOFOLLOW)
+
+
+def _unescaped(word: bytes) -> bytes:
+    """A path of mountinfo: blanks and backslashes stand as octal numbers."""
+    if b"\\" not in word:
+        return word
+    first, *others = word.split(b"\\")
+    return first + b"".join([bytes([int(part[:3], 8)]) + part[3:] for part in others])

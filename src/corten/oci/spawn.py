@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from corten.oci.init import Wiring
-    from corten.oci.plan import Plan
+    from corten.oci.planned import Plan
     from corten.spec.runtime import IdMapping, Linux, TimeOffset
 
 # Made by clone3; mount, cgroup and time have an order of their own.
@@ -112,6 +112,8 @@ def _enter_mounts(plan: Plan, wiring: Wiring) -> None:
     host = plan.options.host_mount_ns
     if host >= 0:
         attempt("enter the host's mounts", namespaces.setns, host, namespaces.CLONE_NEWNS)
+    if plan.config.shares_mounts:
+        return
     attempt("make mount namespace", namespaces.unshare, namespaces.CLONE_NEWNS)
 
 

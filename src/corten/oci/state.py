@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from corten.oci.plan import Plan
+    from corten.oci.planned import Plan
 
 
 def state_of(plan: Plan, status: str, pid: int = 0) -> dict[str, Any]:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 VERSION: Final = 1
 HEADER: Final = Struct(">IBBHI")
 LINE: Final = Struct(">QBBI")
+# What the message of an exec begins with whose process could not be made; OCI runtimes say so.
+EXEC_FAILED: Final = "OCI runtime exec failed: exec failed: unable to start container process: "
 MAX_PAYLOAD: Final = 64 << 20
 MAX_DESCRIPTORS: Final = 16
 

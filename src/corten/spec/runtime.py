@@ -210,6 +210,11 @@ class Config(Struct):
     annotations: dict[str, str]
     linux: Linux
 
+    @property
+    def shares_mounts(self) -> bool:
+        """No mount namespace of its own: what is mounted for it, the host sees."""
+        return self.linux.namespace("mount") is None
+
 
 def parse(config: dict[str, Any]) -> Config:
     """Check a decoded config.json.

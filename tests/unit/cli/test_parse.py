@@ -166,8 +166,8 @@ WRONG: list[tuple[Callable[[str], Any], str]] = [
     (parse.mount, "type=bind,colour=red,dst=/a"),
     (parse.device, "/dev/null:/dev/x:q"),
     (parse.ulimit, "nofile"),
-    (parse.restart, "sometimes"),
-    (parse.restart, "always:3"),
+    (parse.restart, "on-failure:x"),
+    (parse.restart, "always:"),
     (parse.detach_keys, "ctrl-é"),
 ]
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 import pytest
 
 from corten.engine.logs import Query, read_log
+from corten.engine.logs.files import Open
 from corten.engine.logs.formats import parse_cri, parse_json, timestamp
 from corten.engine.pools import Pool
 from corten.engine.types import LogLine
+from corten.launch import logwatch
 
 SECOND = 1_000_000_000
 
@@ -176,3 +178,59 @@ async def test_follow_of_a_log_that_is_cut_to_nothing(pool: Pool, tmp_path: Path
     follower.ended.set()
     async with asyncio.timeout(10):
         await follower.task
+
+
+async def test_a_log_that_says_nothing_is_not_looked_at(
+    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+    real = Open.lines
+
+    def counted(one: Open) -> list[bytes]:
+        looks.append(1)
+        return real(one)
+
+    monkeypatch.setattr(Open, "lines", counted)
+    log = tmp_path / "log"
+    log.write_text(line("a"))
+    follower = Follower(pool, log, Query(follow=True))
+    assert await follower.next() == "a"
+    await asyncio.sleep(0.5)  # the absence of looks has no event
+    assert len(looks) <= 3
+    with log.open("a") as file:
+        file.write(line("b"))
+    assert await follower.next() == "b"
+    follower.ended.set()
+    async with asyncio.timeout(10):
+        await follower.task
+
+
+async def test_without_inotify_it_is_looked_at(
+    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def used_up(_path: str) -> int:
+        raise OSError(24, "too many")
+
+    monkeypatch.setattr(logwatch, "watch", used_up)
+    log = tmp_path / "log"
+    log.write_text(line("a"))
+    follower = Follower(pool, log, Query(follow=True))
+    assert await follower.next() == "a"
+    with log.open("a") as file:
+        file.write(line("b"))
+    assert await follower.next() == "b"
+    follower.ended.set()
+    async with asyncio.timeout(10):
+        await follower.task
+
+
+async def test_a_follower_that_goes_leaves_no_descriptor(pool: Pool, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(line("a"))
+    before = len(os.listdir("/proc/self/fd"))
+    source = read_log(pool, str(log), "json-file", Query(follow=True), asyncio.Event())
+    assert (await anext(source)).data == b"a\n"
+    assert isinstance(source, AsyncGenerator)
+    await source.aclose()
+    await asyncio.sleep(0)
+    assert len(os.listdir("/proc/self/fd")) == before

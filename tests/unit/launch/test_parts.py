@@ -138,6 +138,13 @@ def test_a_runtimes_words_become_an_error(message: str, kind: type) -> None:
     assert found.step == "runtime create"
 
 
+def test_a_runsc_that_is_too_old_for_the_kernel_gets_a_hint() -> None:
+    text = "setting up network: cannot run with network enabled in root network namespace"
+    found = failure("start", 1, text.encode())
+    assert isinstance(found, errors.FailedPrecondition)
+    assert '["--network=none"]' in found.hint
+
+
 def test_a_runtime_that_says_nothing() -> None:
     assert "code 7" in failure("start", 7, b"").message
 

@@ -10,10 +10,11 @@ import click
 from corten.cli import parse
 from corten.cli.attached import Attached, ContainerTarget, ExecTarget, Stream
 from corten.cli.clickext import Command
-from corten.cli.failures import fail_run
+from corten.cli.failures import print_error
 from corten.cli.options import console_size, detach_option
 from corten.cli.session import Session, pass_session
-from corten.errors import FailedPrecondition, ProgramNotExecutable, ProgramNotFound
+from corten.errors import CortenError, FailedPrecondition, ProgramNotFound
+from corten.spec.frames import EXEC_FAILED
 
 _DETACHED = "read escape sequence"
 
@@ -121,8 +122,11 @@ def exec_(
         target = ExecTarget(session, first.value["started"]["id"])
         stream = Stream(first.fds[0], tty, interactive, False, detach_keys)
         return _code(Attached(session, target, stream, number).follow())
-    except (ProgramNotFound, ProgramNotExecutable) as error:
-        fail_run(error)
+    except CortenError as error:
+        if not error.message.startswith(EXEC_FAILED):
+            raise
+        print_error(error)
+        return 127 if isinstance(error, ProgramNotFound) else 126
 
 
 COMMANDS: list[click.Command] = [exec_, attach]

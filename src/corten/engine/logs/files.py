@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 
 _BLOCK = 64 << 10
+_PIECE = 128 << 10  # what a piece becomes (lines, records, frames) never goes back to the system
 
 
 class Open:
@@ -19,13 +20,14 @@ class Open:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.fd = -1
         self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         found = os.fstat(self.fd)
         self.identity = (found.st_dev, found.st_ino)
         self.offset = 0
         self.rest = b""
 
-    def lines(self, limit: int = 1 << 20) -> list[bytes]:
+    def lines(self, limit: int = _PIECE) -> list[bytes]:
         """Whole lines that were appended since the last call, about ``limit`` bytes at most.
         A line that is still being written stays for later."""
         if os.fstat(self.fd).st_size < self.offset:
@@ -45,6 +47,11 @@ class Open:
         except FileNotFoundError:
             return False
         return (found.st_dev, found.st_ino) != self.identity
+
+    def __del__(self) -> None:
+        """A read whose caller went away ends later, in its thread: nobody else gets what it
+        has opened."""
+        self.close()
 
     def close(self) -> None:
         """Close it. Idempotent."""

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 
 import msgspec
 
 from corten.engine.boot import wall_ns
+from corten.engine.closing import closing
 from corten.engine.logs.files import Open, open_all, seek_tail
 from corten.engine.logs.formats import parse_cri, parse_json
+from corten.engine.logs.news import News
 from corten.engine.pools import Pool
 from corten.engine.types import LogLine
 
 _READ = 30.0  # seconds for a piece of a local file
-_POLL_FIRST, _POLL_LAST = 0.01, 0.1  # seconds between looks; it grows while nothing comes
+_MOMENT = 0.001  # seconds
 
 _OVER = asyncio.Event()
 _OVER.set()
@@ -58,15 +59,16 @@ async def read_log(
     parse = parse_cri if kind == "cri" else parse_json
     reader = _Reader(pool, path, query, ended or _OVER)
     try:
-        async for batch in reader.batches():
-            for raw in batch:
-                line = parse(raw)
-                if line is None:
-                    continue
-                if query.until and line.time > query.until:
-                    return
-                if query.wants(line):
-                    yield line
+        async with closing(reader.batches()) as batches:
+            async for batch in batches:
+                for raw in batch:
+                    line = parse(raw)
+                    if line is None:
+                        continue
+                    if query.until and line.time > query.until:
+                        return
+                    if query.wants(line):
+                        yield line
     finally:
         reader.close()
 
@@ -80,29 +82,30 @@ class _Reader:
         self._query = query
         self._ended = ended
         self._files: list[Open] = []
+        self._news: News | None = None
 
     def close(self) -> None:
-        for file in self._files:
-            file.close()
+        """Let go of the files; a read that is still under way closes them when it ends."""
+        if self._news is not None:
+            self._news.close()
+        self._files = []
 
     async def batches(self) -> AsyncIterator[list[bytes]]:
         self._files = await self._pool.run(open_all, self._path, deadline=_READ)
         if self._query.tail is not None:
             await self._pool.run(seek_tail, self._files, self._query.tail, deadline=_READ)
-        pause = _POLL_FIRST
+        if self._query.follow:
+            # Before the first look, so that nothing falls between the two.
+            self._news = News(self._path, self._ended)
         while True:
             over = not self._query.follow or self._ended.is_set()
             lines = await self._next()
             if lines:
-                pause = _POLL_FIRST
                 yield lines
             elif over or self._past_until():
                 return  # nothing came since it was over
-            else:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(pause):
-                        await self._ended.wait()
-                pause = min(pause * 2, _POLL_LAST)
+            elif self._news is not None:
+                await self._news.wait(self._seconds_left())
 
     async def _next(self) -> list[bytes]:
         return await self._pool.run(self._read, deadline=_READ)
@@ -111,22 +114,28 @@ class _Reader:
         """The next lines of whichever file has them; blocking."""
         if not self._files:
             self._files = open_all(self._path)
-        while self._files:
-            file = self._files[0]
-            replaced = len(self._files) > 1 or file.replaced()
+        files = self._files
+        while files:
+            file = files[0]
+            replaced = len(files) > 1 or file.replaced()
             lines = file.lines()
             if lines or not replaced:
                 return lines
             # Renamed before we read to its end: nothing more can come into this one.
-            if len(self._files) == 1:
-                self._files += _newer(open_all(self._path), file)
-                if len(self._files) == 1:
+            if len(files) == 1:
+                files += _newer(open_all(self._path), file)
+                if len(files) == 1:
                     return []
-            self._files.pop(0).close()
+            files.pop(0).close()
         return []
 
     def _past_until(self) -> bool:
         return bool(self._query.until) and wall_ns() > self._query.until
+
+    def _seconds_left(self) -> float | None:
+        if not self._query.until:
+            return None
+        return max(0.0, (self._query.until - wall_ns()) / 1e9) + _MOMENT
 
 
 def _newer(files: list[Open], than: Open) -> list[Open]:

@@ -60,6 +60,6 @@ def _normal(names: Iterable[str]) -> list[str]:
         if upper != "ALL" and not upper.startswith("CAP_"):
             upper = "CAP_" + upper
         if upper != "ALL" and upper not in ALL:
-            raise InvalidArgument(f'invalid capability: "{name}"')
+            raise InvalidArgument(f'invalid capability: "{upper}"')
         found.append(upper)
     return found

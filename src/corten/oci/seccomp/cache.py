@@ -13,8 +13,8 @@ import posix
 from corten.errors import InvalidArgument
 from corten.kernel import paths
 from corten.kernel.seccomp import FLAG_NEW_LISTENER, FLAG_SPEC_ALLOW, FLAGS
+from corten.oci.seccomp.program import DEFAULT_DIRECTORY, Program
 from corten.spec import jsonlite
-from corten.spec._struct import Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ else:  # hashlib would load OpenSSL: 6 ms
     except ImportError:  # before Python 3.12
         from _sha256 import sha256
 
-DEFAULT_DIRECTORY = "/var/cache/corten/seccomp"
+__all__ = ["DEFAULT_DIRECTORY", "Program", "preload", "program_for", "read"]
+
 _FORMAT = "corten-seccomp 2"  # counts the compiler's own changes too
 _HEADER_LINES = 6
 _READ = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK
@@ -34,22 +35,6 @@ _CREATE = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC
 _NOTIFY = "SCMP_ACT_NOTIFY"
 _TYPE_MASK, _REGULAR = 0o170000, 0o100000  # the module stat would be one more import
 _LARGEST = 4096 * 8 + 4096
-
-
-class Program(Struct):
-    """What :func:`corten.kernel.seccomp.load_filter` takes, and where its listener goes.
-
-    Fields:
-        code: BPF instructions.
-        flags: ``SECCOMP_FILTER_FLAG_*``.
-        listener_path: unix socket that gets the notifications' descriptor, or ``""``.
-        listener_metadata: sent along.
-    """
-
-    code: bytes
-    flags: int = 0
-    listener_path: str = ""
-    listener_metadata: str = ""
 
 
 def program_for(seccomp: dict[str, Any], directory: str = DEFAULT_DIRECTORY) -> Program:
