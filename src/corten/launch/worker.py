@@ -54,7 +54,7 @@ class Worker:
         """
         answer = self._channel.receive()
         if answer is None:
-            raise Internal("a process of the monitor's was killed", step=self._step)
+            raise self._killed()
         return answer
 
     def send(self, kind: str, *fds: int, **fields: Any) -> None:
@@ -66,7 +66,10 @@ class Worker:
         try:
             self._channel.send(kind, *fds, **fields)
         except OSError:
-            raise Internal("a process of the monitor's was killed", step=self._step) from None
+            raise self._killed() from None
+
+    def _killed(self) -> Internal:
+        return Internal("a process of the monitor's was killed", step=self._step, hint="try again")
 
     def close(self) -> None:
         """Let go of it: it ends. Idempotent."""
