@@ -58,8 +58,14 @@ class Daemon:
                 env=self.environment(),
                 start_new_session=True,
             )
-        eventually(self._ready, deadline=deadline, what=f"cortend ready; log: {self.log}")
+        try:
+            eventually(self._ready, deadline=deadline, what="cortend ready")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {self.log} ends with\n{self._tail()}") from None
         return self
+
+    def _tail(self) -> str:
+        return self.log.read_text(errors="replace")[-4000:]
 
     def argv(self) -> list[str]:
         return [
@@ -80,8 +86,7 @@ class Daemon:
     def _ready(self) -> bool:
         assert self.process is not None
         if self.process.poll() is not None:
-            tail = self.log.read_text(errors="replace")[-4000:]
-            raise AssertionError(f"cortend ended with {self.process.returncode}:\n{tail}")
+            raise AssertionError(f"cortend ended with {self.process.returncode}:\n{self._tail()}")
         return all(accepts(self.state / n) for n in ("corten.sock", "docker.sock", "cri.sock"))
 
     def kill(self) -> None:

@@ -210,6 +210,7 @@ def build_tree(prefix: Path, *, reuse: Path | None = None) -> Path:
             compile_tree(lib, final / "lib")
         # The launcher runs without docstrings and asserts (-OO), hence the second time.
         compile_tree(lib, final / "lib", "corten", optimize=(0, 2))
+        write_one_file(lib)
         write_programs(staging / "bin", final / "lib")
         share = staging / "share"
         shutil.copytree(SOURCE / "packaging", share)
@@ -245,6 +246,12 @@ def compile_tree(
             str(lib / package), quiet=2, workers=0, stripdir=str(lib), prependdir=str(final),
             optimize=level,
         )  # fmt: skip
+
+
+def write_one_file(lib: Path) -> None:
+    """What `corten-oci` reads instead of all its modules; else its first command would write it."""
+    code = "import sys; sys.path.insert(0, {!r}); from corten.oci.onefilewriter import main; main()"
+    run(PYTHON, "-ISX", "no_debug_ranges", "-c", code.format(str(lib)))
 
 
 def switch(prefix: Path, final: Path) -> None:

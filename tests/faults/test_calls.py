@@ -246,6 +246,8 @@ def _shoot(machine: Machine, target: Target, when: int) -> int:
     root = target.root(machine, given)
     shot = shoot(root, target.generation, when, lambda: target.act(machine, given))
     print(f"  killed at call {shot.killed}; {shot.error!r}")
+    if isinstance(shot.error, CortenError):
+        assert shot.error.hint, repr(shot.error)
     target.check(machine, given)
     machine.settled()
     return shot.calls

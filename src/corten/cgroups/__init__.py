@@ -48,4 +48,5 @@ def preload(*, systemd: bool = False) -> None:
     if hierarchies().kind == "v2":
         import corten.cgroups.v2
     else:
+        import corten.cgroups.stats_v1
         import corten.cgroups.v1  # noqa: F401  # the import is the purpose

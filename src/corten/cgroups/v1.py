@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 import time
 
-from corten.cgroups import fs, settings_v1, signalling, stats_v1
+from corten.cgroups import fs, settings_v1, signalling
 from corten.cgroups.detect import Hierarchies, checked, hierarchies
 from corten.cgroups.devices import normalise
 from corten.cgroups.settings import check_before_update, member, write_all
@@ -227,6 +227,8 @@ class V1Cgroup:
 
     def stats(self) -> dict[str, Any]:
         """See the protocol."""
+        from corten.cgroups import stats_v1  # read by few processes
+
         return stats_v1.read(self._dirs)
 
     def oom_kill_count(self) -> int:

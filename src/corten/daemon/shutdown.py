@@ -37,7 +37,8 @@ def shut_down(*, root: str, state: str, config: str, purge: bool) -> None:
         Unavailable: no daemon answers and none can be started.
         DeadlineExceeded: the daemon did not end.
     """
-    if not os.path.isdir(root) and not os.path.isdir(state):
+    gone = not os.path.isdir(root) and not os.path.isdir(state)
+    if gone and not (purge and _traces(places.prefix(state))):
         return
     path = f"{state}/corten.sock"
     if peer(path) == 0:
@@ -63,6 +64,14 @@ def shut_down(*, root: str, state: str, config: str, purge: bool) -> None:
         if os.path.isdir("/run/systemd/system"):
             subprocess.run(["systemctl", "stop", f"{places.prefix(state)}.slice"], check=False)
         _purge(root, state)
+
+
+def _traces(prefix: str) -> bool:
+    """Whether a daemon whose directories were removed has left interfaces or groups."""
+    links = os.listdir("/sys/class/net") if os.path.isdir("/sys/class/net") else []
+    return any(name.startswith(prefix) for name in links) or any(
+        groups.group_exists(f"/{group}") for group in (prefix, f"{prefix}-monitors")
+    )
 
 
 def peer(path: str) -> int:

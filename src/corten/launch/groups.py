@@ -23,6 +23,11 @@ def group_pids(path: str) -> list[int]:
     return open_group(path).pids()
 
 
+def group_exists(path: str) -> bool:
+    """Whether there is such a group."""
+    return open_group(path).exists()
+
+
 def group_stats(path: str) -> dict[str, Any]:
     """Counters, see ``corten.cgroups.base.Cgroup.stats``."""
     return open_group(path).stats()

@@ -65,7 +65,7 @@ def exec_(settings: Settings, argv: list[str]) -> int:
     terminal = bool(process.get("terminal"))
     check_console(terminal, detached, args.text("console-socket"))
     if not detached:
-        from corten.oci.foreground import Foreground, plain_newlines
+        from corten.oci.foreground import Foreground
 
         foreground = Foreground()
     pidfd = record.alive("exec")
@@ -82,7 +82,7 @@ def exec_(settings: Settings, argv: list[str]) -> int:
     if args.text("pid-file"):
         write_file(args.text("pid-file"), str(started.pid).encode(), 0o644)
     if not detached:
-        plain_newlines(started.console_fd)
+        foreground.prepare(started.console_fd)
         return foreground.wait(started.pidfd, started.console_fd)
     if terminal:
         send_console(args.text("console-socket"), started.console_fd)

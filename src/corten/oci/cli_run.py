@@ -68,13 +68,13 @@ def run(settings: Settings, argv: list[str]) -> int:
     detached = args.switch("detach")
     making = Making(settings, args, one_id(args, "run"), detached=detached)
     if not detached:
-        from corten.oci.foreground import Foreground, plain_newlines
+        from corten.oci.foreground import Foreground
 
         foreground = Foreground(subreaper=not args.switch("no-subreaper"))
     created = making.make(waiting=False)
     try:
         if not detached:
-            plain_newlines(created.console_fd)
+            foreground.prepare(created.console_fd)
         if making.at_once:
             ahead.executed(created)
         else:

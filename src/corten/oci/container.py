@@ -228,7 +228,8 @@ def _await_exec(channel: Channel) -> Started:
         discard(child[1], console_fd)
         raise
     if child[0] < 0:
-        raise FailedPrecondition("the process was killed while it joined", step="exec")
+        text = "the process was killed while it joined"
+        raise FailedPrecondition(text, step="exec", hint="try again")
     return Started(pid=child[0], pidfd=child[1], console_fd=console_fd)
 
 

@@ -126,7 +126,7 @@ def died(created: Created) -> CortenError:
     """Init ended without a word."""
     code = wait_pidfd(created.pidfd, reap=False)
     text = "init was killed" if code and code > 128 else f"init ended with {code}"
-    hint = ""
+    hint = "try again"
     if created.cgroup is not None and created.cgroup.oom_kill_count():
         text, hint = "init was killed for lack of memory", "raise the memory limit"
     return FailedPrecondition(text, step="create", hint=hint)
