@@ -235,12 +235,16 @@ def _final_steps(config: Config) -> tuple[Step, ...]:
         if step.delayed_read_only() and not step.options.flags & (MS_BIND | MS_REMOUNT):
             steps.append(ReadOnly(destination=step.destination))
     if linux.readonly_paths:
-        steps.append(ReadOnlyPaths(paths=linux.readonly_paths))
+        steps.append(ReadOnlyPaths(paths=_once(linux.readonly_paths)))
     if linux.masked_paths:
-        steps.append(MaskPaths(paths=linux.masked_paths, label=linux.mount_label))
+        steps.append(MaskPaths(paths=_once(linux.masked_paths), label=linux.mount_label))
     if config.root_readonly:
         steps.append(ReadOnly(destination="/"))
     return tuple(steps)
+
+
+def _once(paths: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(paths))
 
 
 def _resources(resources: dict[str, Any] | None) -> dict[str, Any]:
