@@ -35,7 +35,7 @@ def package(tmp_path: Path) -> Path:
 
 
 def said(package: Path) -> list[str]:
-    argv = [str(package / "corten-oci"), "--root", str(package / "state"), "list", "--quiet"]
+    argv = [str(package / "corten-oci"), "--root", str(package), "list", "--quiet"]
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()
 
 
