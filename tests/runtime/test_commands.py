@@ -12,6 +12,7 @@ import pytest
 
 from tests.runtime.harness import Bundle, Runtime
 from tests.runtime.test_cgroups import TOP, V2, file
+from tests.support import eventually
 
 COMMANDS = (
     "create delete events exec features kill list pause ps resume run spec start state update"
@@ -156,3 +157,25 @@ def test_exec_into_an_inner_group_by_controller(box: Bundle, ours: None) -> None
     groups = dict(line.split(":")[1:] for line in said.splitlines())
     assert groups["pids"].endswith("/inner")
     assert not groups["memory"].endswith("/inner")
+
+
+def test_list_of_a_root_that_is_not_there(runtime: Runtime, ours: None) -> None:
+    done = runtime("list")
+    assert done.returncode == 1
+    assert "no such directory" in done.stderr
+
+
+def pids(box: Bundle) -> list[int]:
+    """The container's processes, as ``ps`` has them."""
+    found: list[int] = json.loads(box.runtime("ps", "--format", "json", box.id).stdout)
+    return found
+
+
+def test_kill_reaches_what_init_left(box: Bundle, ours: None) -> None:
+    """Without a PID namespace init's end is nobody else's."""
+    box.linux["namespaces"] = [n for n in box.linux["namespaces"] if n["type"] != "pid"]
+    box.running("sleep 61 & sleep 62 & kill -9 $$")
+    box.stopped()
+    assert len(pids(box)) == 2
+    box.do("kill", "KILL")
+    eventually(lambda: pids(box) == [], what="end of all")

@@ -293,3 +293,16 @@ def test_no_pivot(box: Bundle) -> None:
     done = box.run("--no-pivot")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("bin\ndev\netc\n")
+
+
+def test_a_destination_may_name_the_root_file_system_as_the_host_does(box: Bundle) -> None:
+    (box.rootfs / "mnt").mkdir()
+    (box.path / "volume").mkdir()
+    (box.path / "volume/file").write_text("seen")
+    box.bind(box.path / "volume", f"{box.rootfs}/mnt")
+    assert box.output("cat /mnt/file") == "seen"
+
+
+def test_a_new_tmpfs_is_everybodys_as_tmp_is(box: Bundle, ours: None) -> None:
+    box.mount("/fresh", "tmpfs")
+    assert box.output("stat -c %a /fresh") == "1777\n"

@@ -146,10 +146,12 @@ class V1Cgroup:
             if path is not None:
                 group._dirs[name] = self._tops[name] + checked(path)
                 if not fs_paths.is_directory(group._dirs[name]):
-                    raise InvalidArgument("there is no such cgroup", path=group._dirs[name])
+                    raise InvalidArgument(
+                        "adding pid to cgroup: no such file or directory", path=group._dirs[name]
+                    )
         for name in paths:
             if name and name not in group._dirs:
-                raise InvalidArgument(f"there is no cgroup controller {name}")
+                raise InvalidArgument(f"unknown controller {name} in --cgroup")
         group._unique = {path: self._tops[name] for name, path in group._dirs.items()}
         return group
 

@@ -73,6 +73,11 @@ class Settings:
 
     __slots__ = ("cgroups", "host_mounts", "log", "root")
 
+    @property
+    def root_given(self) -> bool:
+        """Whether it is another than the usual one, which need not exist yet."""
+        return self.root != DEFAULT_ROOT
+
     def __init__(self, root: str, log: Log, *, cgroups: str, host_mounts: int) -> None:
         self.root = root
         self.log = log

@@ -163,12 +163,16 @@ def _cgroup(record: Record, args: Arguments) -> Cgroup | None:
             if name in paths:
                 raise InvalidArgument(f"--cgroup names {name or 'a path'} twice")
             if ".." in path.split("/"):
-                raise InvalidArgument(f"`..` components are not allowed: --cgroup={item}")
+                raise InvalidArgument(
+                    f"bad sub cgroup path: `..` components are not allowed: {item}"
+                )
             paths[name] = f"{own.path}{clean(path)}".rstrip("/")
     if list(paths) == [""]:
         group = open_cgroup(paths[""], kind=own.kind)
         if not group.exists():
-            raise InvalidArgument("--cgroup names no existing group", path=group.path)
+            raise InvalidArgument(
+                "adding pid to cgroup: no such file or directory", path=group.path
+            )
         return group
     from corten.cgroups.v1 import V1Cgroup
 

@@ -6,7 +6,7 @@ import posix
 import select
 
 from corten.errors import CortenError, FailedPrecondition, InvalidArgument, NotFound
-from corten.kernel.paths import fsencode
+from corten.kernel.paths import exists, fsencode
 from corten.kernel.process import pidfd_send_signal
 from corten.oci.cli_run import destroy, one_id, plan_of
 from corten.oci.cliargs import SWITCH, VALUE, parse
@@ -70,6 +70,8 @@ def list_(settings: Settings, argv: list[str]) -> int:
     form = args.text("format", "table")
     if form not in ("table", "json"):
         raise InvalidArgument("invalid format option")
+    if settings.root_given and not exists(settings.root):
+        raise NotFound("no such directory", step="list containers", path=settings.root)
     ids = all_ids(settings.root)
     if args.switch("quiet"):
         _print("".join([f"{name}\n" for name in ids]))
@@ -107,9 +109,15 @@ def kill(settings: Settings, argv: list[str]) -> int:
         if cgroup is not None:
             cgroup.kill(number)
         return 0
-    pidfd = record.alive(f"send signal {number}")
+    shared = _shares_pid_namespace(record)
+    pidfd = record.pidfd()
+    if pidfd < 0 and number == _SIGKILL and shared and cgroup is not None and cgroup.pids():
+        cgroup.kill(number)  # init has gone, the rest has not
+        return 0
+    if pidfd < 0:
+        pidfd = record.alive(f"send signal {number}")
     _signal(pidfd, number)
-    if number == _SIGKILL and _shares_pid_namespace(record) and cgroup is not None:
+    if number == _SIGKILL and shared and cgroup is not None:
         cgroup.kill(number)  # nothing else ends with such an init
     return 0
 

@@ -131,11 +131,11 @@ def memory_policy(policy: MemoryPolicy) -> tuple[int, tuple[int, ...]]:
     """
     where = "linux.memoryPolicy"
     if policy.mode not in limits.MEMORY_POLICIES:
-        raise _unknown(f"{where}.mode", policy.mode)
+        raise InvalidArgument(f"invalid memory policy mode {policy.mode!r}", path=f"{where}.mode")
     mode = limits.MEMORY_POLICIES[policy.mode]
     for flag in policy.flags:
         if flag not in limits.MEMORY_POLICY_FLAGS:
-            raise _unknown(f"{where}.flags", flag)
+            raise InvalidArgument(f"invalid memory policy flag {flag!r}", path=f"{where}.flags")
         mode |= limits.MEMORY_POLICY_FLAGS[flag]
     nodes = sorted(parse_cpu_list(policy.nodes)) if policy.nodes else []
     return mode, tuple(nodes)

@@ -161,12 +161,20 @@ class FilesystemMount(Struct):
         data = self.options.data
         if self.type in _KERNEL_TYPES:
             return self._plain_directory(context), data
+        keeps = self.type == "tmpfs" and "mode=" not in data and self._is_there(context)
         target = context.root.make_directory(self.destination)
-        if self.type == "tmpfs" and "mode=" not in data:
+        if keeps:
             # what runc does: a tmpfs keeps the mode of what it hides
             mode = S_IMODE(posix.fstat(target).st_mode)
             data = f"{data},mode={mode:o}" if data else f"mode={mode:o}"
         return target, data
+
+    def _is_there(self, context: Context) -> bool:
+        try:
+            posix.close(context.root.open(self.destination))
+        except FileNotFoundError:
+            return False
+        return True
 
     def _plain_directory(self, context: Context) -> int:
         """A link as ``/proc`` or ``/sys`` would move what is masked away (CVE-2019-19921,
@@ -179,7 +187,7 @@ class FilesystemMount(Struct):
             if error.errno != ELOOP:
                 raise
             raise InvalidArgument(
-                f"{self.type} must be mounted on an ordinary directory, not through a link",
+                f"{self.type} must be mounted on ordinary directory, not through a link",
                 step=self.name,
                 path=self.destination,
                 errno=ELOOP,

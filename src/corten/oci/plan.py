@@ -72,7 +72,8 @@ def compile_plan(
         Unimplemented: the config asks for something that is not offered.
     """
     parsed = parse(config)
-    if parsed.process is None:
+    process = parsed.process
+    if process is None:
         raise InvalidArgument("process is missing", path="process")
     linux = parsed.linux
     if parsed.shares_mounts and linux.namespace("user") is not None:
@@ -84,6 +85,7 @@ def compile_plan(
         raise InvalidArgument("root.path is missing", path="root.path")
     if clean(join(bundle, rootfs)) == "/":
         raise InvalidArgument("root.path must not be the host's root", path="root.path")
+    parsed = _without_root(parsed, join(bundle, rootfs))
     mounts = _mount_steps(parsed, bundle)
     late = _below_cgroups(mounts)
     return Plan(
@@ -92,7 +94,7 @@ def compile_plan(
         rootfs=join(bundle, rootfs),
         config=parsed,
         process=replace(
-            compile_process(parsed.process, linux.seccomp, options.seccomp_cache),
+            compile_process(process, linux.seccomp, options.seccomp_cache),
             memory=memory_policy(linux.memory_policy) if linux.memory_policy else None,
             affinity=None,  # execCPUAffinity is not for init (config.md)
         ),
@@ -106,6 +108,19 @@ def compile_plan(
         resources=_resources(linux.resources),
         shared=linux.rootfs_propagation in _SHARED,
     )
+
+
+def _without_root(config: Config, rootfs: str) -> Config:
+    """Destinations as the container sees them, where they were given as the host does: with the
+    root file system's own path before them, which runc takes off."""
+    cut = len(rootfs)
+    if not any([mount.destination.startswith(f"{rootfs}/") for mount in config.mounts]):
+        return config
+    mounts = [
+        replace(m, destination=m.destination[cut:]) if m.destination.startswith(f"{rootfs}/") else m
+        for m in config.mounts
+    ]
+    return replace(config, mounts=tuple(mounts))
 
 
 def compile_process(
@@ -235,12 +250,16 @@ def _final_steps(config: Config) -> tuple[Step, ...]:
         if step.delayed_read_only() and not step.options.flags & (MS_BIND | MS_REMOUNT):
             steps.append(ReadOnly(destination=step.destination))
     if linux.readonly_paths:
-        steps.append(ReadOnlyPaths(paths=linux.readonly_paths))
+        steps.append(ReadOnlyPaths(paths=_once(linux.readonly_paths)))
     if linux.masked_paths:
-        steps.append(MaskPaths(paths=linux.masked_paths, label=linux.mount_label))
+        steps.append(MaskPaths(paths=_once(linux.masked_paths), label=linux.mount_label))
     if config.root_readonly:
         steps.append(ReadOnly(destination="/"))
     return tuple(steps)
+
+
+def _once(paths: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(paths))
 
 
 def _resources(resources: dict[str, Any] | None) -> dict[str, Any]:

@@ -446,7 +446,7 @@ def _linux(reader: Reader) -> Linux:
 
 def _memory_policy(reader: Reader) -> MemoryPolicy:
     return MemoryPolicy(
-        mode=reader.text("mode", None), nodes=reader.text("nodes"), flags=reader.texts("flags")
+        mode=reader.text("mode"), nodes=reader.text("nodes"), flags=reader.texts("flags")
     )
 
 

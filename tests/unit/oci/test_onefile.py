@@ -35,6 +35,7 @@ def package(tmp_path: Path) -> Path:
 
 
 def said(package: Path) -> list[str]:
+    (package / "state").mkdir(exist_ok=True)  # list fails for a root that is named and not there
     argv = [str(package / "corten-oci"), "--root", str(package / "state"), "list", "--quiet"]
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()
 
