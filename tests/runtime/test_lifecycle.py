@@ -299,3 +299,33 @@ def test_features_is_json(runtime: Runtime) -> None:
 
 def test_version(runtime: Runtime) -> None:
     assert "spec: 1." in runtime("--version").stdout
+
+
+@pytest.mark.parametrize("detached", [False, True])
+def test_a_program_gets_no_descriptor_of_ours(box: Bundle, detached: bool) -> None:
+    box.shell("ls /proc/self/fd")
+    with (box.path / "out").open("w") as out:
+        options = ["--detach"] if detached else []
+        done = box.run(*options, capture=False, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    assert done.returncode == 0
+    if detached:
+        box.stopped()
+    # 0, 1, 2, and the directory that is listed
+    assert (box.path / "out").read_text().split() == ["0", "1", "2", "3"]
+
+
+def test_in_a_user_namespace_that_does_not_own_the_others(box: Bundle, ours: None) -> None:
+    """Whoever leaves its namespaces there can't return to them."""
+    box.write()
+    argv = [
+        *box.runtime.argv,
+        "--root",
+        str(box.path / "state"),
+        "run",
+        "-b",
+        str(box.path),
+        box.id,
+    ]
+    done = subprocess.run(["unshare", "-Ur", *argv], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 0 or "Operation not permitted" in done.stderr

@@ -1,4 +1,5 @@
-"""Published ports on the host's loopback: connections are relayed to the container.
+"""Published ports on the host's loopback: connections (and datagrams) are relayed to the
+container.
 
 NAT serves what comes from outside; 127.0.0.1 and ::1 reach the socket that the daemon
 bound (docs/design.md, "Networks"), which is held here as long as the container lives.
@@ -16,6 +17,7 @@ from _socket import (
     SO_ACCEPTCONN,
     SO_ERROR,
     SOCK_CLOEXEC,
+    SOCK_DGRAM,
     SOCK_NONBLOCK,
     SOCK_STREAM,
     SOL_SOCKET,
@@ -24,6 +26,7 @@ from _socket import (
 from _socket import socket as Socket
 from errno import EINPROGRESS
 
+from corten.launch.datagrams import Datagrams
 from corten.launch.loop import GONE, READ, WRITE
 from corten.launch.messages import Published, read
 
@@ -45,16 +48,19 @@ class Relay:
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._listening: list[tuple[Socket, Published]] = []
+        self._datagrams: list[Datagrams] = []
         self._pairs: list[_Pair] = []
         self._full = False
 
     def publish(self, fd: int, target: Published) -> None:
-        """Take a listening socket over. One that does not listen (UDP) is only held."""
+        """Take a bound socket over, a listening one for TCP."""
         sock = Socket(fileno=fd)
         sock.setblocking(False)
         self._listening.append((sock, target))
         if _listens(sock):
             self._watch(sock, target)
+        elif sock.type == SOCK_DGRAM:
+            self._datagrams.append(Datagrams(self._loop, sock, target))
 
     def rest(self, bag: Bag) -> list[Any] | None:
         """See ``slumber``."""
@@ -94,6 +100,9 @@ class Relay:
 
     def close(self) -> None:
         """Close all sockets: the ports are free again."""
+        for port in self._datagrams:
+            port.close()
+        self._datagrams.clear()
         for sock, _ in self._listening:
             self._loop.forget(sock.fileno())
             sock.close()

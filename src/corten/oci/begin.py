@@ -159,8 +159,11 @@ def _start(root: str, code: int, place: Place) -> tuple[int, int]:
     pids = posix.open("/proc/self/ns/pid_for_children", posix.O_RDONLY | posix.O_CLOEXEC)
     root_fd, cwd = (posix.open(p, posix.O_PATH | posix.O_CLOEXEC) for p in ("/", "."))
     kept = (code, theirs, host)
+    places = (host, pids, root_fd, cwd)
     pid = 0
     try:
+        # in a user namespace there may be no way back: then nothing is begun
+        _return(*places)
         unshare(CLONE_NEWNS | CLONE_NEWPID)
         try:
             guard.cover(root)
@@ -168,26 +171,31 @@ def _start(root: str, code: int, place: Place) -> tuple[int, int]:
                 posix.set_inheritable(fd, True)
             pid = _spawn(code, place, theirs, host)
         finally:
-            _return(host, pids, root_fd, cwd)
+            _must_return(places)
             posix.set_inheritable(code, False)
     finally:
         if not pid:
             posix.close(ours)
-        for fd in (theirs, host, pids, root_fd, cwd):
+        for fd in (theirs, *places):
             posix.close(fd)
     return ours, pid
 
 
 def _return(host: int, pids: int, root: int, cwd: int) -> None:
-    """Back to where we were, which must not fail: what follows would go to the wrong place."""
+    """Back to where we were."""
+    setns(pids, CLONE_NEWPID)
+    setns(host, CLONE_NEWNS)
+    # entering a mount namespace leads to its top
+    posix.fchdir(root)
+    posix.chroot(".")
+    posix.fchdir(cwd)
+
+
+def _must_return(places: tuple[int, int, int, int]) -> None:
     try:
-        setns(host, CLONE_NEWNS)
-        setns(pids, CLONE_NEWPID)
-        # entering a mount namespace leads to its top
-        posix.fchdir(root)
-        posix.chroot(".")
-        posix.fchdir(cwd)
+        _return(*places)
     except OSError as error:
+        # whatever followed would go to the wrong place
         raise RuntimeError(f"no way back from the new namespaces: {error}") from error
 
 
