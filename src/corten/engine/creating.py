@@ -14,6 +14,7 @@ from corten.engine.door import Tx
 from corten.engine.etcfiles import paths as etc_paths
 from corten.engine.library import Library
 from corten.engine.networking import all_requests
+from corten.engine.operations import both
 from corten.engine.parts import Parts
 from corten.engine.specgen.build import Surroundings, validate
 from corten.engine.specgen.devices import HostDevice
@@ -151,8 +152,10 @@ class Creator:
             return _finish(tx, record, intent)
 
         try:
-            await parts.snapshots.prepare(record.id, chain_id)
-            await parts.files.run(_make_directory, directory, deadline=_PREPARE)
+            await both(
+                parts.snapshots.prepare(record.id, chain_id),
+                parts.files.run(_make_directory, directory, deadline=_PREPARE),
+            )
             await self._using.fill(record, volumes)
             return await parts.door.commit(made, durable=any(not volumes[n].anonymous for n in new))
         except CortenError:

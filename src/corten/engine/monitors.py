@@ -191,8 +191,9 @@ class Monitor:
             self._sink.out_of_memory(self.id)
 
     def _disconnected(self) -> None:
-        """End of file comes with the process's end, which the pidfd tells."""
-        if self._gone:
+        """End of file comes with the process's end, which the pidfd tells; one that has let go
+        of its lock has done everything, and need not be waited for."""
+        if self._gone or not client.is_locked(self.run_dir):
             self._finish()
         elif self._watch is None:
             self._await_unlock()

@@ -6,6 +6,7 @@ import asyncio
 
 from corten.engine import states
 from corten.engine.door import Tx
+from corten.engine.operations import both
 from corten.engine.parts import Parts
 from corten.engine.runs import finish
 from corten.engine.stopping import Signaller
@@ -91,9 +92,11 @@ class Remover:
         parts = self._parts
         for _request, end in parts.attaching.pop(record.id, ()):
             end.close()
-        await parts.snapshots.remove(record.id)
         directory = parts.settings.container_dir(record.id)
-        await parts.files.run(remove_tree, directory, deadline=_FILES)
+        await both(
+            parts.snapshots.remove(record.id),
+            parts.files.run(remove_tree, directory, deadline=_FILES),
+        )
 
         def step(tx: Tx) -> list[Volume]:
             tx.drop_container(record.id)

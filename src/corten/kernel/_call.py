@@ -74,6 +74,7 @@ _NUMBERS = {
     "inotify_init1": (294, 26),
     "ioprio_set": (251, 30),
     "keyctl": (250, 219),
+    "madvise": (28, 233),
     "mknodat": (259, 33),
     "mount": (165, 40),
     "mount_setattr": (442, 442),

@@ -8,6 +8,7 @@ from _socket import socket as Socket
 
 from corten.errors import CortenError, InvalidArgument, Unavailable
 from corten.kernel.creds import set_name
+from corten.kernel.memory import own_pages
 from corten.kernel.process import start_time
 from corten.launch import messages, placement, slumber
 from corten.launch.binary import BinaryRuntime
@@ -60,8 +61,9 @@ def attend(orders: int, channel: Socket, state: bytes, fds: list[int], news: lis
             monitor = first
         if monitor.run():
             os._exit(0)  # the keeper has everything
-        monitor.close()
+        # the lock first: the end of a connection tells the engine to look at it
         os.close(monitor.what.lock_fd)
+        monitor.close()
         nap.over()
         os._exit(0)
     except BaseException as error:
@@ -74,6 +76,7 @@ def attend(orders: int, channel: Socket, state: bytes, fds: list[int], news: lis
 def _order(orders: int) -> Packet:
     """The request; ends with the launcher that would have sent it."""
     sock = Socket(fileno=orders)
+    own_pages()  # while there is time
     try:
         packet = Receiver(sock).receive()
     except Unavailable:

@@ -63,13 +63,10 @@ class Relay:
             self._datagrams.append(Datagrams(self._loop, sock, target))
 
     def rest(self, bag: Bag) -> list[Any] | None:
-        """See ``slumber``."""
+        """See ``slumber``. (Clients of a UDP port keep us awake by their timer.)"""
         if self._pairs:
             return None
-        return [
-            [(bag.watch if _listens(sock) else bag.hold)(sock.fileno()), target.to_dict()]
-            for sock, target in self._listening
-        ]
+        return [[bag.watch(sock.fileno()), target.to_dict()] for sock, target in self._listening]
 
     def resume_from(self, state: list[Any], bag: Bag) -> None:
         """Inverse of :meth:`rest`."""
