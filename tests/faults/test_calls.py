@@ -59,21 +59,33 @@ def _name(pid: int) -> str:
         return ""
 
 
+def _named(machine: Machine, name: str) -> list[int]:
+    """Processes of this daemon's launcher, by their name."""
+    state = f"state={machine.state}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and _name(int(entry.name)) == name:
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if state in words:
+                found.append(int(entry.name))
+    return found
+
+
 def _template(machine: Machine, _given: Any) -> int:
     """The process that all monitors are forked from."""
-    return eventually(lambda: _children(machine.launcher), what="a template")[0]
+    return eventually(lambda: _named(machine, "corten-template"), what="a template")[0]
 
 
-def _spare(machine: Machine, given: Any) -> int:
+def _spare(machine: Machine, _given: Any) -> int:
     """The keeper of the next container."""
 
-    def waiting() -> int:
-        for pid in _children(_template(machine, given)):
-            if _name(pid) == "corten-spare" and _children(pid):
-                return pid
-        return 0
+    def waiting() -> list[int]:
+        return [pid for pid in _named(machine, "corten-spare") if _children(pid)]
 
-    return eventually(waiting, what="a spare monitor")
+    return eventually(waiting, what="a spare monitor")[0]
 
 
 def _spare_attendant(machine: Machine, given: Any) -> int:
