@@ -287,8 +287,11 @@ class ImageService:
             NotFound, FailedPrecondition (in use; several names).
         """
 
+        own: list[str] = []  # of its layers those that go with it are told, the topmost first
+
         def write(conn: sqlite3.Connection) -> Sequence[Removed]:
             image_id = catalog.find(conn, tenant, ref)
+            own.extend(self._layers_of(self._catalog.stored(conn, image_id).chain_id))
             removal = Removal(conn, tenant, force=force, users=users or {})
             name = catalog.name_meant(conn, tenant, ref)
             if name:
@@ -301,9 +304,19 @@ class ImageService:
         done = list(await self._db.write(write))
         gone = [one.image_id for one in done if one.action == "delete"]
         if gone:
-            for chain_id in await self.collect():
-                done.append(Removed(action="delete", target=chain_id, image_id=gone[0]))
+            swept = set(await self.collect())
+            done += [
+                Removed(action="delete", target=chain_id, image_id=gone[0])
+                for chain_id in own
+                if chain_id in swept
+            ]
         return done
+
+    def _layers_of(self, chain_id: str) -> Sequence[str]:
+        try:
+            return self.layer_chain(chain_id)
+        except NotFound:  # a power loss took one
+            return []
 
     async def collect(self) -> Sequence[str]:
         """Garbage collection: layers and blobs that no image and no lease needs.

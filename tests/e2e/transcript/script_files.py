@@ -48,7 +48,7 @@ FILES = (
             Run("cp {dir}/o/f t-a:/no/such", says=("/no",)),
             Run("cp {dir}/o/f t-a:/no/", says=("no such directory",)),
             Run("cp {dir}/nosuch t-a:/", says=("no such file or directory",)),
-            Run("diff t-a"),
+            Run("diff t-a", quiet=True),  # dockerd has no order
         ),
     ),
     Case("cp nowhere", (Run("cp /tmp /tmp/x", says=("must specify at least one",)),)),
@@ -99,7 +99,7 @@ FILES = (
             Run("tag {box} t-x:1"),
             Run("tag t-x:1 t-y:2"),
             Run("images --format '{{.Repository}}:{{.Tag}}' t-x"),
-            Run("tag t-x:1 UPPER", says=("repository name must be lowercase",)),
+            Run("tag t-x:1 UPPER", says=("must be lowercase",)),
             Run("tag t-nosuch t-z", says=("no such image",)),
             Run("rmi t-x:1"),
             Run("rmi t-x:1", says=("no such image",)),

@@ -54,19 +54,14 @@ class Change:
     Fields:
         path: without a leading slash; ``b""``: the root directory.
         kind: one of the numbers above, which are docker's.
-        listed: whether ``diff`` shows it (a directory that is only on the way to a change
-            belongs into a layer, with its attributes, all the same).
         opaque: a directory that shows nothing of the layers below.
     """
 
-    __slots__ = ("kind", "listed", "opaque", "path")
+    __slots__ = ("kind", "opaque", "path")
 
-    def __init__(
-        self, path: bytes, kind: int, *, listed: bool = True, opaque: bool = False
-    ) -> None:
+    def __init__(self, path: bytes, kind: int, *, opaque: bool = False) -> None:
         self.path = path
         self.kind = kind
-        self.listed = listed
         self.opaque = opaque
 
 
@@ -156,10 +151,8 @@ class Upper:
         same = not _differs(before, stat) and not opaque
         if path in self._with_mount_points:  # they changed its time
             same = not opaque and before.st_mode == stat.st_mode
-        direct = path.count(b"/") + 1
-        touched = any(c.path.count(b"/") == direct and c.kind != MODIFIED for c in below)
-        if below or not same:
-            yield Change(path, MODIFIED, listed=not same or touched, opaque=opaque)
+        if below or not same:  # the way to a change is listed too, as dockerd has it
+            yield Change(path, MODIFIED, opaque=opaque)
             yield from below
 
 

@@ -139,8 +139,7 @@ def _diff(job: Job) -> Any:
     _, found, _ = _changes(job)
     batch: list[list[Any]] = []
     for change in found:
-        if change.listed:
-            batch.append([os.fsdecode(b"/" + change.path), change.kind])
+        batch.append([os.fsdecode(b"/" + change.path), change.kind])
         if len(batch) >= 1000:
             _say({"item": batch})
             batch = []
