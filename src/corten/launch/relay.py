@@ -64,12 +64,9 @@ class Relay:
 
     def rest(self, bag: Bag) -> list[Any] | None:
         """See ``slumber``."""
-        if self._pairs:
+        if self._pairs or any([port.busy for port in self._datagrams]):
             return None
-        return [
-            [(bag.watch if _listens(sock) else bag.hold)(sock.fileno()), target.to_dict()]
-            for sock, target in self._listening
-        ]
+        return [[bag.watch(sock.fileno()), target.to_dict()] for sock, target in self._listening]
 
     def resume_from(self, state: list[Any], bag: Bag) -> None:
         """Inverse of :meth:`rest`."""
