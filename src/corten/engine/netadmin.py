@@ -128,6 +128,10 @@ class NetworkAdmin:
                 except BaseException:
                     await parts.networks.unplug(record.id, network.id)
                     raise
+                run = parts.runs.get(record.id)
+                if run is None or run.monitor.exited.done():
+                    # It ended meanwhile, and what its end took away did not have this yet.
+                    await parts.networks.unplug(record.id, network.id)
             await self._changed(record.id)
 
     async def _plug_in(
