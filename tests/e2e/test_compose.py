@@ -94,10 +94,8 @@ def test_up_and_down(server: NetnsDaemon, tmp_path: Path) -> None:
 
     url = ("/bin/busybox", "wget", "-q", "-O", "-")
     for name in ("web", "www", "proj_web_1"):
-        eventually(
-            lambda name=name: fetch("proj_web_1", *url, f"http://{name}/index.html") == "hello",
-            what=name,
-        )
+        words = (*url, f"http://{name}/index.html")
+        eventually(lambda asked=words: fetch("proj_web_1", *asked) == "hello", what=name)  # type: ignore[misc] # bound default
     eventually(lambda: fetch("proj_db_1", *url, "http://web/index.html") == "hello", what="web")
     looked = fetch("proj_web_1", "/bin/busybox", "nslookup", "db")
     assert "10.77.0.9" in looked
