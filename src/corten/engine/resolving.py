@@ -80,10 +80,13 @@ class Resolver:
     async def change(self, record: Container) -> None:
         """A container that runs is connected otherwise than before."""
         place, before = self._place(record), self._places.get(record.id)
-        if place is None or place == before:
-            return
         if before is None:
             await self.add(record, record.state.pid)
+            return
+        if place is None:  # it still asks here, and is told nothing of others any more
+            shut_in = not requests_of(record.config)
+            place = _Place(networks=(), servers=before.servers, shut_in=shut_in)
+        if place == before:
             return
         self._places[record.id] = place
         await self._call(DnsChange(id=record.id, networks=place.networks, shut_in=place.shut_in))
