@@ -8,7 +8,7 @@ LANES := unit chain peers vm
 # Debian packages of the suites: the peers that Corten is compared with, and the clients.
 TEST_PACKAGES := python3-venv python3-pip strace iproute2 nftables libnftables1 libseccomp2 \
 	busybox-static containernetworking-plugins runc crun containerd docker.io skopeo \
-	docker-registry apache2-utils runsc podman buildah zstd procps psmisc curl tmux
+	docker-registry docker-compose apache2-utils runsc podman buildah zstd procps psmisc curl tmux
 VM_PACKAGES := qemu-system-x86 mmdebstrap e2fsprogs
 
 .PHONY: help demo install uninstall upgrade test setup lint format bench soak clean $(LANES)

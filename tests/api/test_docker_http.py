@@ -107,7 +107,7 @@ def test_images(api: Api, image: str) -> None:
         "GET containers/nosuch/logs?stdout=1 404",
         "POST containers/nosuch/wait 404",
         "POST containers/nosuch/attach 404",
-        "POST containers/prune 501 says=not_implemented_by_corten_yet",
+        "POST build 501 says=building_images_is_not_implemented_by_corten_yet",
         "GET containers/json?filters={ 400 says=invalid_filters",
         "GET networks/nosuch 404 says=network_nosuch_not_found",
         "GET volumes/nosuch 404 says=no_such_volume",

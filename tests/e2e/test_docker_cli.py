@@ -167,8 +167,7 @@ def test_networks_that_there_are(docker: Docker) -> None:
     ("args", "words"),
     [
         (["swarm", "init"], "swarm mode is not implemented by corten yet"),
-        (["system", "df"], "disk usage is not implemented by corten yet"),
-        (["commit", "x"], "not implemented by corten yet"),
+        (["search", "x"], "searching a registry is not implemented by corten yet"),
     ],
 )
 def test_what_is_not_there_names_itself(docker: Docker, args: list[str], words: str) -> None:

@@ -151,3 +151,9 @@ def test_paused_container(up: Bundle) -> None:
     done = up.exec("true")
     assert done.returncode == 255
     assert "paused" in done.stderr
+
+
+def test_the_containers_personality(box: Bundle, ours: None) -> None:
+    box.linux["personality"] = {"domain": "LINUX32"}
+    box.running()
+    assert box.exec("uname", "-m").stdout == "i686\n"

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from corten.api import containers, resources, volumes
+from corten.api import containers, files, resources, volumes
 from corten.api import requests as r
 from corten.errors import InvalidArgument, Unimplemented
 
@@ -31,6 +31,8 @@ QUICK: Final[dict[type, Quick]] = {
     r.ListImages: resources.list_images,
     r.GetVolume: volumes.get,
     r.ListVolumes: volumes.list_all,
+    r.ImageHistory: files.history,
+    r.RepositoryNames: files.names,
 }
 SLOW: Final[dict[type, Slow]] = {
     r.CreateContainer: containers.create,
@@ -70,6 +72,23 @@ SLOW: Final[dict[type, Slow]] = {
     r.CreateVolume: volumes.create,
     r.RemoveVolume: volumes.remove,
     r.PruneVolumes: volumes.prune,
+    r.StatPath: files.stat_path,
+    r.CopyOut: files.copy_out,
+    r.CopyIn: files.copy_in,
+    r.ContainerChanges: files.changes,
+    r.ExportContainer: files.export,
+    r.CommitContainer: files.commit,
+    r.ContainerSize: files.size,
+    r.PruneContainers: files.prune_containers,
+    r.TagImage: files.tag,
+    r.ImportImage: files.import_image,
+    r.LoadImages: files.load,
+    r.SaveImages: files.save,
+    r.PushImage: files.push,
+    r.RepositoryTags: files.tags,
+    r.CheckLogin: files.check_login,
+    r.PruneImages: files.prune_images,
+    r.DiskUsage: files.disk_usage,
     r.Events: resources.events,
 }
 

@@ -17,6 +17,7 @@ from corten.engine.types import (
     ExecConfig,
     NetworkRequest,
     PodConfig,
+    PruneFilter,
     Tenant,
 )
 
@@ -159,6 +160,53 @@ class UpdateContainer(OfContainer, frozen=True, kw_only=True):
 
 class TopContainer(OfContainer, frozen=True, kw_only=True):
     pass
+
+
+# containers' files: the first item has a descriptor that carries the archive ----------------
+
+
+class OfPath(OfContainer, frozen=True, kw_only=True):
+    path: str
+
+
+class StatPath(OfPath, frozen=True, kw_only=True):
+    pass
+
+
+class CopyOut(OfPath, frozen=True, kw_only=True):
+    """Item: the path's PathStat, with the descriptor to read from; reply: null at the end."""
+
+
+class CopyIn(OfPath, frozen=True, kw_only=True):
+    """Item: null, with the descriptor to write to; shut it down at the end. Reply: null."""
+
+    keep_kinds: bool = True
+    keep_owner: bool = False
+
+
+class ContainerChanges(OfContainer, frozen=True, kw_only=True):
+    pass
+
+
+class ExportContainer(OfContainer, frozen=True, kw_only=True):
+    """As CopyOut."""
+
+
+class CommitContainer(OfContainer, frozen=True, kw_only=True):
+    name: str = ""
+    author: str = ""
+    comment: str = ""
+    changes: tuple[str, ...] = ()
+    pause: bool = True
+
+
+class ContainerSize(OfContainer, frozen=True, kw_only=True):
+    pass
+
+
+class PruneContainers(Request, frozen=True, kw_only=True):
+    wanted: PruneFilter = PruneFilter()
+    dry_run: bool = False
 
 
 # execs ----------------------------------------------------------------------------------
@@ -310,6 +358,62 @@ class GetImage(OfImage, frozen=True, kw_only=True):
 
 
 class ListImages(Request, frozen=True, kw_only=True):
+    pass
+
+
+class TagImage(OfImage, frozen=True, kw_only=True):
+    name: str
+
+
+class ImageHistory(OfImage, frozen=True, kw_only=True):
+    pass
+
+
+class ImportImage(Request, frozen=True, kw_only=True):
+    """As CopyIn; reply: the image's record."""
+
+    name: str = ""
+    changes: tuple[str, ...] = ()
+    comment: str = ""
+    platform: str = ""
+
+
+class LoadImages(Request, frozen=True, kw_only=True):
+    """As CopyIn, then items: Progress; reply: ``[{"id", "names"}]``."""
+
+
+class SaveImages(Request, frozen=True, kw_only=True):
+    """As CopyOut."""
+
+    refs: tuple[str, ...]
+
+
+class PushImage(OfImage, frozen=True, kw_only=True):
+    """Items: Progress; reply: ``{"tag", "digest", "size"}``."""
+
+    auth: Auth | None = None
+
+
+class RepositoryNames(Request, frozen=True, kw_only=True):
+    repository: str
+
+
+class RepositoryTags(OfImage, frozen=True, kw_only=True):
+    auth: Auth | None = None
+
+
+class CheckLogin(Request, frozen=True, kw_only=True):
+    server: str
+    auth: Auth
+
+
+class PruneImages(Request, frozen=True, kw_only=True):
+    wanted: PruneFilter = PruneFilter()
+    everything: bool = False
+    dry_run: bool = False
+
+
+class DiskUsage(Request, frozen=True, kw_only=True):
     pass
 
 

@@ -11,12 +11,14 @@ import corten
 from corten.cli.clickext import Group
 from corten.cli.commands import (
     attach,
+    copy,
     images,
     lifecycle,
     networks,
     pods,
     run,
     show,
+    space,
     system,
     volumes,
 )
@@ -57,12 +59,17 @@ def root(
 def _add_all() -> None:
     for command in run.COMMANDS + lifecycle.COMMANDS + attach.COMMANDS + show.COMMANDS:
         root.add_command(command)
-    for command in images.TOP_LEVEL + system.COMMANDS:
+    for command in copy.COMMANDS + images.TOP_LEVEL + system.COMMANDS:
         root.add_command(command)
     root.add_command(
         Group(
             "container",
-            commands=run.COMMANDS + lifecycle.COMMANDS + attach.COMMANDS + show.OF_CONTAINERS,
+            commands=run.COMMANDS
+            + lifecycle.COMMANDS
+            + attach.COMMANDS
+            + show.OF_CONTAINERS
+            + copy.COMMANDS
+            + [space.prune_containers],
             help="Manage containers.",
         )
     )

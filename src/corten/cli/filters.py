@@ -91,13 +91,20 @@ CONTAINERS: dict[str, Test] = {
 
 
 def _reference(record: Record, wanted: str) -> bool:
+    return bool(names_like(record, [wanted]))
 
-    pattern = canonical(wanted)
-    loose = pattern.removesuffix(":latest") + ":*"
-    return any(
-        fnmatchcase(name, pattern) or (":" not in wanted and fnmatchcase(name, loose))
-        for name in record.get("tags", ())
-    )
+
+def names_like(record: Record, patterns: Sequence[str]) -> list[str]:
+    """The names of an image that one of the patterns means."""
+    found = []
+    for name in record.get("tags", ()):
+        for wanted in patterns:
+            pattern = canonical(wanted)
+            loose = pattern.removesuffix(":latest") + ":*"
+            if fnmatchcase(name, pattern) or (":" not in wanted and fnmatchcase(name, loose)):
+                found.append(name)
+                break
+    return found
 
 
 IMAGES: dict[str, Test] = {

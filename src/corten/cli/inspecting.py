@@ -222,13 +222,17 @@ def image(record: Record) -> dict[str, Any]:
         "RepoTags": [familiar(name) for name in record.get("tags", ())],
         "RepoDigests": [familiar(name) for name in record.get("digests", ())],
         "Created": config.get("created", rfc3339(record.get("created_at", 0))),
+        "Comment": config.get("comment", ""),
         "Author": config.get("author", ""),
         "Architecture": record.get("architecture", ""),
         "Os": record.get("os", "linux"),
         "Variant": record.get("variant", ""),
         "Size": record.get("size", 0),
         "Config": config.get("config", {}),
-        "RootFS": {"Type": "layers", "Layers": list(record.get("layers", ()))},
+        "RootFS": {
+            "Type": config.get("rootfs", {}).get("type", "layers"),
+            "Layers": list(record.get("layers", ())),
+        },
         "Pinned": record.get("pinned", False),
     }
 

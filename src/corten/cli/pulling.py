@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol, TextIO
 
@@ -17,7 +16,7 @@ from corten.client import Image
 from corten.errors import InvalidArgument, NotFound
 
 HELLO = ("hello", "hello:latest", "docker.io/library/hello:latest")
-_MOVING = ("Downloading", "Extracting")
+_MOVING = ("Downloading", "Extracting", "Pushing")
 _REFRESH = 0.1  # seconds
 
 
@@ -46,16 +45,21 @@ def pull(session: Session, ref: str, *, platform: str, quiet: bool, out: TextIO)
     if "://" in ref:
         raise InvalidArgument(f"invalid reference format: {ref!r}", hint="leave out the scheme")
     name = canonical(ref)
-    sink: Sink = Silent() if quiet else Bars(out) if out.isatty() else Lines(out)
+    shown = sink(out, quiet=quiet)
     try:
         return session.client.images.pull(
             ref,
             platform=platform,
-            auth=credentials.for_image(name, Path("~/.docker/config.json").expanduser()),
-            progress=sink.update,
+            auth=credentials.for_image(name, credentials.default_path()),
+            progress=shown.update,
         )
     finally:
-        sink.close()
+        shown.close()
+
+
+def sink(out: TextIO, *, quiet: bool) -> Sink:
+    """Where progress goes."""
+    return Silent() if quiet else Bars(out) if out.isatty() else Lines(out)
 
 
 class Silent:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from posix import environ as _environ
 
 from corten.client.connection import Connection
-from corten.client.records import Container, Image, Network, Pod, Result, Volume
+from corten.client.records import Container, Image, Network, Pod, Result, Transfer, Volume
 from corten.client.streams import Stream
 from corten.errors import NotFound
 
@@ -104,6 +104,16 @@ class Containers(_Collection):
         records = self._connection.call("list_containers", tenant=self._tenant)
         return [self._wrap(attrs) for attrs in records]
 
+    def prune(
+        self, wanted: Mapping[str, Any] | None = None, *, dry_run: bool = False
+    ) -> dict[str, Any]:
+        """Remove those that do not run: ``removed`` and ``space``."""
+        return dict(
+            self._connection.call(
+                "prune_containers", tenant=self._tenant, wanted=dict(wanted or {}), dry_run=dry_run
+            )
+        )
+
 
 class Images(_Collection):
     """``client.images``."""
@@ -166,6 +176,71 @@ class Images(_Collection):
         """Untag or delete; the events that tell which."""
         return list(
             self._connection.call("remove_image", tenant=self._tenant, ref=ref, force=force)
+        )
+
+    # away and back ---------------------------------------------------------------------
+    def _call(self, op: str, **arguments: Any) -> Any:
+        return self._connection.call(op, tenant=self._tenant, **arguments)
+
+    def _transfer(self, op: str, **arguments: Any) -> Transfer:
+        return Transfer(self._connection.stream(op, tenant=self._tenant, **arguments))
+
+    def tag(self, ref: str, name: str) -> Image:
+        """Give an image one more name."""
+        return self._wrap(self._call("tag_image", ref=ref, name=name))
+
+    def history(self, ref: str) -> Sequence[dict[str, Any]]:
+        """How it came to be, newest step first."""
+        return list(self._call("image_history", ref=ref))
+
+    def save(self, refs: Sequence[str]) -> Transfer:
+        """An archive of images."""
+        return self._transfer("save_images", refs=list(refs))
+
+    def load(self) -> Transfer:
+        """Take images from an archive; finishing gives ``[{"id", "names"}]``."""
+        return self._transfer("load_images")
+
+    def import_archive(
+        self, name: str = "", *, changes: Sequence[str] = (), comment: str = "",
+        platform: str = "",
+    ) -> Transfer:  # fmt: skip
+        """Make an image of a file system's archive; finishing gives its record."""
+        return self._transfer(
+            "import_image", name=name, changes=list(changes), comment=comment, platform=platform
+        )
+
+    def push(
+        self, ref: str, *, auth: Mapping[str, str] | None = None,
+        progress: Callable[[dict[str, Any]], object] | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Put an image into the registry that its name says; tag, digest and size."""
+        arguments: dict[str, Any] = {"ref": ref, **({"auth": dict(auth)} if auth else {})}
+        last: Any = None
+        for answer in self._connection.stream("push_image", tenant=self._tenant, **arguments):
+            last = answer.value
+            if not answer.final and progress is not None:
+                progress(last)
+        return dict(last)
+
+    def names(self, repository: str) -> Sequence[str]:
+        """The names with a tag that a repository has here."""
+        return list(self._call("repository_names", repository=repository))
+
+    def tags(self, ref: str, *, auth: Mapping[str, str] | None = None) -> Sequence[str]:
+        """All tags that a repository has at its registry."""
+        arguments = {"auth": dict(auth)} if auth else {}
+        return list(self._call("repository_tags", ref=ref, **arguments))
+
+    def prune(
+        self, wanted: Mapping[str, Any] | None = None, *, everything: bool = False,
+        dry_run: bool = False,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Remove images that nobody needs: ``removed`` and ``space``."""
+        return dict(
+            self._call(
+                "prune_images", wanted=dict(wanted or {}), everything=everything, dry_run=dry_run
+            )
         )
 
 
@@ -311,6 +386,14 @@ class Client:
 
     def info(self) -> dict[str, Any]:
         return dict(self.connection.call("info"))
+
+    def disk_usage(self) -> dict[str, Any]:
+        """What takes how much."""
+        return dict(self.connection.call("disk_usage", tenant=self.tenant))
+
+    def check_login(self, server: str, auth: Mapping[str, str]) -> None:
+        """Ask a registry whether it takes these credentials. Raises Unauthenticated."""
+        self.connection.call("check_login", tenant=self.tenant, server=server, auth=dict(auth))
 
     def remove_everything(self) -> None:
         """Remove every container, pod, network and volume of every tenant, in use or not."""

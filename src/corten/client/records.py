@@ -11,7 +11,7 @@ from corten.spec import frames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
     from corten.client.connection import Connection
@@ -41,6 +41,30 @@ class LogLine:
         self.stream = stream
         self.partial = partial
         self.data = data
+
+
+class Transfer:
+    """An archive on its way to or from the daemon's machine.
+
+    Attributes:
+        fd: to read from or write to; the caller closes it. When all is written, close it.
+        value: what the daemon told first.
+    """
+
+    def __init__(self, answers: Iterator[Any]) -> None:
+        self._answers = answers
+        first = next(answers)
+        self.fd: int = first.fds[0]
+        self.value: Any = first.value
+
+    def finish(self, progress: Callable[[dict[str, Any]], object] | None = None) -> Any:
+        """Wait for the end; what came of it. Raises what went wrong."""
+        for answer in self._answers:
+            if answer.final:
+                return answer.value
+            if progress is not None:
+                progress(answer.value)
+        return None
 
 
 class _Record:
@@ -143,6 +167,50 @@ class Container(_Record):
         for answer in answers:
             for line in frames.decode_lines(answer.lines):
                 yield LogLine(*line)
+
+    # files -----------------------------------------------------------------------------
+    def _transfer(self, op: str, **arguments: Any) -> Transfer:
+        return Transfer(self._connection.stream(op, tenant=self._tenant, ref=self.id, **arguments))
+
+    def stat(self, path: str) -> dict[str, Any]:
+        """What a path inside is: name, size, mode (as Go's ``os.FileMode``), link_target."""
+        return dict(self._call("stat_path", path=path))
+
+    def copy_out(self, path: str) -> Transfer:
+        """A file or tree as a tar archive; ``value`` is as :meth:`stat`."""
+        return self._transfer("copy_out", path=path)
+
+    def copy_in(self, path: str, *, keep_kinds: bool = True, keep_owner: bool = False) -> Transfer:
+        """Unpack a tar archive below a directory inside."""
+        return self._transfer("copy_in", path=path, keep_kinds=keep_kinds, keep_owner=keep_owner)
+
+    def export(self) -> Transfer:
+        """The whole root file system as a tar archive."""
+        return self._transfer("export_container")
+
+    def changes(self) -> list[dict[str, Any]]:
+        """``path`` and ``kind`` (0 changed, 1 added, 2 deleted) of what differs from the image."""
+        return list(self._call("container_changes"))
+
+    def commit(
+        self, name: str = "", *, author: str = "", comment: str = "",
+        changes: Sequence[str] = (), pause: bool = True,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Make an image of what it changed; the image's record."""
+        return dict(
+            self._call(
+                "commit_container",
+                name=name,
+                author=author,
+                comment=comment,
+                changes=list(changes),
+                pause=pause,
+            )
+        )
+
+    def size(self) -> dict[str, Any]:
+        """Bytes that it wrote (``writable``), and of its whole file system (``root``)."""
+        return dict(self._call("container_size"))
 
     def exec(
         self, args: Sequence[str], *, env: Mapping[str, str] | None = None, user: str = "",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -96,10 +96,12 @@ class Call:
             raise InvalidArgument(f"invalid JSON: {error}") from None
 
     # answers -----------------------------------------------------------------------------
-    async def stream(self, content_type: str) -> web.StreamResponse:
+    async def stream(
+        self, content_type: str, headers: Mapping[str, str] | None = None
+    ) -> web.StreamResponse:
         """Send the head of an answer that grows; the client has it when this returns."""
         self._on_stream()
-        response = web.StreamResponse(headers=COMMON_HEADERS)
+        response = web.StreamResponse(headers={**COMMON_HEADERS, **(headers or {})})
         response.content_type = content_type
         await response.prepare(self.request)
         return response

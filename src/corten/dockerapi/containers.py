@@ -29,8 +29,6 @@ async def create_container(call: Call) -> web.Response:
 
 async def list_containers(call: Call) -> web.Response:
     """``GET /containers/json``."""
-    if call.flag("size"):
-        raise Unimplemented("the size of containers (size=1) is not implemented by corten yet")
     chosen = summary.select(
         call.engine.list_containers(TENANT),
         call.filters(*summary.FILTERS),
@@ -40,13 +38,14 @@ async def list_containers(call: Call) -> web.Response:
         labels=lambda record: _labels(call, record),
     )
     now = time.time_ns()
-    return json([summary.summary(record, _labels(call, record), now) for record in chosen])
+    shown = [summary.summary(record, _labels(call, record), now) for record in chosen]
+    if call.flag("size"):
+        shown = [one | await _sizes(call, one["Id"]) for one in shown]
+    return json(shown)
 
 
 async def inspect_container(call: Call) -> web.Response:
     """``GET /containers/{id}/json``."""
-    if call.flag("size"):
-        raise Unimplemented("the size of containers (size=1) is not implemented by corten yet")
     record = call.engine.get_container(TENANT, call.params["id"])
     execs = [entry.id for entry in call.engine.list_execs(TENANT, record.id) if entry.running]
 
@@ -56,7 +55,18 @@ async def inspect_container(call: Call) -> web.Response:
         except NotFound:
             return ""
 
-    return json(inspect.container(record, _image(call, record), execs, call.version, path))
+    shown = inspect.container(record, _image(call, record), execs, call.version, path)
+    if call.flag("size"):
+        shown |= await _sizes(call, record.id)
+    return json(shown)
+
+
+async def _sizes(call: Call, container_id: str) -> dict[str, int]:
+    try:
+        found = await call.engine.container_size(TENANT, container_id)
+    except NotFound:  # removed meanwhile
+        return {}
+    return {"SizeRw": found.writable, "SizeRootFs": found.root}
 
 
 async def start(call: Call) -> web.Response:

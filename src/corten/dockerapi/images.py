@@ -1,11 +1,11 @@
-"""Images: list, inspect, remove."""
+"""Images: list, inspect, name, remove."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
 from corten.dockerapi import imageview
-from corten.dockerapi.call import TENANT, Call, json
+from corten.dockerapi.call import TENANT, Call, empty, json
 from corten.errors import Unimplemented
 
 
@@ -27,6 +27,19 @@ async def inspect_image(call: Call) -> web.Response:
     image = call.engine.get_image(TENANT, call.params["name"])
     snapshotter = str(call.engine.info().get("snapshotter", "overlay"))
     return json(imageview.document(image, call.version, snapshotter=snapshotter))
+
+
+async def history(call: Call) -> web.Response:
+    """``GET /images/{name}/history``."""
+    steps = call.engine.image_history(TENANT, call.params["name"])
+    return json([imageview.step(step) for step in steps])
+
+
+async def tag(call: Call) -> web.Response:
+    """``POST /images/{name}/tag``."""
+    name = imageview.new_name(call.text("repo"), call.text("tag"))
+    await call.engine.tag_image(TENANT, call.params["name"], name)
+    return empty(201)
 
 
 async def remove_image(call: Call) -> web.Response:

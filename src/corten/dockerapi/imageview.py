@@ -6,10 +6,12 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from corten.dockerapi import query
 from corten.dockerapi.times import rfc3339
 from corten.dockerapi.versions import Version
-from corten.engine.types import Event, Image
+from corten.engine.types import Event, HistoryEntry, Image
 from corten.errors import CortenError, InvalidArgument
 from corten.spec import reference
 
@@ -73,7 +75,10 @@ def document(image: Image, version: Version, *, snapshotter: str) -> dict[str, A
         "Os": image.os,
         "Size": image.size,
         "GraphDriver": {"Name": snapshotter, "Data": None},
-        "RootFS": {"Type": "layers", "Layers": list(image.layers)},
+        "RootFS": {
+            "Type": (config.get("rootfs") or {}).get("type") or "layers",
+            "Layers": list(image.layers),
+        },
         "Metadata": {"LastTagTime": rfc3339(0)},
     }
     if image.variant:
@@ -85,6 +90,29 @@ def document(image: Image, version: Version, *, snapshotter: str) -> dict[str, A
     if version < (1, 45):
         shown |= {"Parent": "", "DockerVersion": "", "Container": ""}
     return shown
+
+
+def step(entry: HistoryEntry) -> dict[str, Any]:
+    """One element of ``GET /images/{name}/history``."""
+    return {
+        "Comment": entry.comment,
+        "Created": entry.created // 10**9,
+        "CreatedBy": entry.created_by,
+        "Id": entry.id or "<missing>",
+        "Size": entry.size,
+        "Tags": [familiar(name) for name in entry.tags] or None,
+    }
+
+
+def new_name(repository: str, tag: str) -> str:
+    """``repo`` and ``tag`` as one name.
+
+    Raises:
+        InvalidArgument: no name.
+    """
+    if not repository:
+        raise InvalidArgument("repository name can't be empty")
+    return f"{repository}:{tag}" if tag else repository
 
 
 def select(
@@ -110,7 +138,9 @@ def select(
     for value in wanted.get("until", ()):
         bound = query.timestamp({"until": value}, "until")
         chosen = [image for image in chosen if image.created_at < bound]
-    return [image for image in chosen if _matches(image, wanted)]
+    chosen = [image for image in chosen if _matches(image, wanted)]
+    patterns = wanted.get("reference", ())
+    return [_named_like(image, patterns) for image in chosen] if patterns else chosen
 
 
 def removed(events: Sequence[Event]) -> list[dict[str, str]]:
@@ -120,7 +150,7 @@ def removed(events: Sequence[Event]) -> list[dict[str, str]]:
         if event.action == "untag":
             result.append({"Untagged": familiar(event.attributes.get("name") or event.id)})
         elif event.action == "delete":
-            result.append({"Deleted": event.id})
+            result.append({"Deleted": event.attributes.get("name") or event.id})
     return result
 
 
@@ -169,6 +199,17 @@ def _matches(image: Image, wanted: query.Filters) -> bool:
         names = [familiar(name) for name in (*image.tags, *image.digests)]
         return any(_match_name(pattern, name) for pattern in wanted["reference"] for name in names)
     return True
+
+
+def _named_like(image: Image, patterns: Sequence[str]) -> Image:
+    """An image with only the names that were asked for."""
+
+    def keep(names: Sequence[str]) -> tuple[str, ...]:
+        return tuple(
+            [name for name in names if any(_match_name(p, familiar(name)) for p in patterns)]
+        )
+
+    return msgspec.structs.replace(image, tags=keep(image.tags), digests=keep(image.digests))
 
 
 def _match_name(pattern: str, name: str) -> bool:

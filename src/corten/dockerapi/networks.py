@@ -191,9 +191,24 @@ def document(network: Network, version: Version) -> dict[str, Any]:
         "Ingress": False,
         "ConfigFrom": {"Network": ""},
         "ConfigOnly": False,
-        "Options": network.options,
+        "Options": _default_options(network) if network.built_in else network.options,
         "Labels": network.labels,
         "Containers": {},
+    }
+
+
+def _default_options(network: Network) -> dict[str, str]:
+    """What dockerd shows of its default bridge, for clients that look there."""
+    if network.driver != "bridge":
+        return {}
+    bridge = "com.docker.network.bridge."
+    return {
+        f"{bridge}default_bridge": "true",
+        f"{bridge}enable_icc": "true",
+        f"{bridge}enable_ip_masquerade": "true",
+        f"{bridge}host_binding_ipv4": "0.0.0.0",
+        f"{bridge}name": network.interface,
+        "com.docker.network.driver.mtu": str(network.mtu or 1500),
     }
 
 

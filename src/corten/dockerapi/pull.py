@@ -11,11 +11,12 @@ import msgspec
 from aiohttp import web
 
 from corten.dockerapi.call import TENANT, Call, fault
+from corten.engine.contract import ProgressSink
 from corten.engine.types import Auth, Progress
-from corten.errors import CortenError, InvalidArgument, Unimplemented
+from corten.errors import CortenError, InvalidArgument
 from corten.spec import reference
 
-_WITH_BAR = ("Downloading", "Extracting")
+_WITH_BAR = ("Downloading", "Extracting", "Pushing", "Loading layer")
 _BAR = 50  # characters
 
 
@@ -28,33 +29,48 @@ class _Credentials(msgspec.Struct):
 
 async def create_image(call: Call) -> web.StreamResponse:
     """Pull ``fromImage``; an error before the first progress has a status of its own."""
-    if call.text("fromSrc"):
-        raise Unimplemented("importing an image (fromSrc) is not implemented by corten yet")
-    ref = pulled_reference(call.text("fromImage"), call.text("tag"))
-    queue = _Queue()
-    pulling = asyncio.ensure_future(
-        call.engine.pull_image(
-            TENANT,
-            str(ref),
-            platform=call.text("platform"),
-            auth=auth(call.request.headers.get("X-Registry-Auth", "")),
-            progress=queue.put,
-        )
-    )
+    known = auth(call.request.headers.get("X-Registry-Auth", ""))
+    name, tag = call.text("fromImage"), call.text("tag")
+    everything = wants_all(name, tag)
+    ref = pulled_reference(name, tag or reference.DEFAULT_TAG if everything else tag)
+    queue = Queue()
+    pulling = asyncio.ensure_future(_pull(call, ref, known, queue.put, everything=everything))
     pulling.add_done_callback(lambda _: queue.close())
     first = await queue.get()
     if first is None and pulling.exception() is not None:
         pulling.result()  # raises
     response = await call.stream("application/json")
     while first is not None:
-        await response.write(_line(message(first)))
+        await response.write(line(message(first)))
         first = await queue.get()
     try:
         await pulling
     except CortenError as error:
-        await response.write(_line(fault(error)))
+        await response.write(line(fault(error)))
     await response.write_eof()
     return response
+
+
+async def _pull(
+    call: Call,
+    ref: reference.Reference,
+    known: Auth | None,
+    progress: ProgressSink,
+    *,
+    everything: bool,
+) -> None:
+    names = [str(ref)]
+    if everything:
+        tags = await call.engine.repository_tags(str(ref), auth=known)
+        names = [f"{ref.repository}:{tag}" for tag in tags]
+    platform = call.text("platform")
+    for name in names:
+        await call.engine.pull_image(TENANT, name, platform=platform, auth=known, progress=progress)
+
+
+def wants_all(name: str, tag: str) -> bool:
+    """Whether neither tag nor digest is given, which means all tags."""
+    return bool(name) and not tag and "@" not in name and ":" not in name.rpartition("/")[2]
 
 
 def pulled_reference(name: str, tag: str) -> reference.Reference:
@@ -62,7 +78,6 @@ def pulled_reference(name: str, tag: str) -> reference.Reference:
 
     Raises:
         InvalidArgument: no name, or a malformed one.
-        Unimplemented: neither tag nor digest, which means all tags.
     """
     if not name:
         raise InvalidArgument("fromImage is missing")
@@ -70,8 +85,6 @@ def pulled_reference(name: str, tag: str) -> reference.Reference:
     if given.digest is not None:
         return given
     if not tag:
-        if not name.endswith(f":{given.tag}"):
-            raise Unimplemented("pulling all tags is not implemented by corten yet")
         return given
     separator = "@" if ":" in tag else ":"
     return reference.parse(f"{given.repository}{separator}{tag}")
@@ -124,11 +137,12 @@ def size(count: int) -> str:
     return f"{value:.4g}{unit}"
 
 
-def _line(value: Mapping[str, object]) -> bytes:
+def line(value: Mapping[str, object]) -> bytes:
+    """One message of a stream."""
     return msgspec.json.encode(value) + b"\r\n"
 
 
-class _Queue:
+class Queue:
     """Progress on its way to a client that may be slow: of each layer's states the newest."""
 
     def __init__(self) -> None:

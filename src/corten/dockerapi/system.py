@@ -11,7 +11,7 @@ from aiohttp import web
 
 from corten.dockerapi import hostfacts, times, versions
 from corten.dockerapi.call import TENANT, Call, json
-from corten.errors import Unimplemented
+from corten.engine.types import Auth
 
 INDEX = "https://index.docker.io/v1/"  # Docker Hub's name in config.json
 
@@ -156,16 +156,24 @@ def _offers(facts: dict[str, Any]) -> dict[str, Any]:
 
 class _Auth(msgspec.Struct):
     username: str | None = None
+    password: str | None = None
+    identitytoken: str | None = None
     serveraddress: str | None = None
 
 
 async def auth(call: Call) -> web.Response:
-    """``POST /auth``: checking credentials without a pull needs the registry client's help."""
-    await call.body(_Auth)
-    raise Unimplemented(
-        "checking credentials (docker login) is not implemented by corten yet",
-        hint="a pull uses the credentials in ~/.docker/config.json",
+    """``POST /auth``: whether a registry takes the credentials."""
+    given = await call.body(_Auth)
+    server = given.serveraddress or ""
+    await call.engine.check_login(
+        "docker.io" if server in ("", INDEX) else server,
+        Auth(
+            username=given.username or "",
+            password=given.password or "",
+            identity_token=given.identitytoken or "",
+        ),
     )
+    return json({"Status": "Login Succeeded", "IdentityToken": ""})
 
 
 async def plugins(call: Call) -> web.Response:

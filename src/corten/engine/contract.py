@@ -17,10 +17,13 @@ from corten.engine.types import (
     Auth,
     Container,
     ContainerConfig,
+    ContainerUsage,
+    DiskUsage,
     Event,
     Exec,
     ExecConfig,
     ExitStatus,
+    HistoryEntry,
     Identity,
     Image,
     LogLine,
@@ -28,9 +31,15 @@ from corten.engine.types import (
     Pod,
     PodConfig,
     Progress,
+    Pruned,
+    PruneFilter,
     Tenant,
     Volume,
 )
+from corten.images.making import Loaded
+from corten.images.push import Pushed
+from corten.images.trees.service import FileChange, PathStat, Transfer
+from corten.images.types import ImageRecord
 from corten.networks.explain import Way as Way
 from corten.networks.types import Network as Network
 from corten.networks.types import NetworkSpec as NetworkSpec
@@ -131,6 +140,60 @@ class Engine(Protocol):
 
     async def top_container(self, tenant: Tenant, ref: str) -> list[int]:
         """Process ids (of the daemon's PID namespace) in the container's cgroup."""
+
+    # containers' files -----------------------------------------------------------------
+    # An archive travels over the ``sock`` of a Transfer; leaving it early ends what was begun.
+
+    async def stat_path(self, tenant: Tenant, ref: str, path: str) -> PathStat:
+        """What a path inside a container is; a last link is not followed. NotFound."""
+
+    async def copy_out(self, tenant: Tenant, ref: str, path: str) -> Transfer[None]:
+        """A file or tree as a tar archive, running or not; ``transfer.stat`` tells what it is.
+
+        Links are resolved inside the container; what is mounted into it is there. NotFound."""
+
+    async def copy_in(
+        self,
+        tenant: Tenant,
+        ref: str,
+        path: str,
+        *,
+        keep_kinds: bool = True,
+        keep_owner: bool = False,
+    ) -> Transfer[None]:
+        """Unpack an archive below a directory of a container's.
+
+        Arguments:
+            keep_kinds: a directory is not replaced by a file, nor a file by a directory.
+            keep_owner: everything becomes the container's user's; else as the archive says.
+        Raises:
+            NotFound, InvalidArgument (no directory), FailedPrecondition (read-only).
+        """
+
+    async def container_changes(self, tenant: Tenant, ref: str) -> Sequence[FileChange]:
+        """What differs from the image, by path."""
+
+    async def export_container(self, tenant: Tenant, ref: str) -> Transfer[None]:
+        """The whole root file system as an archive, without what is mounted into it."""
+
+    async def commit_container(
+        self,
+        tenant: Tenant,
+        ref: str,
+        *,
+        name: str = "",
+        author: str = "",
+        comment: str = "",
+        changes: Sequence[str] = (),
+        config: dict[str, Any] | None = None,
+        pause: bool = True,
+    ) -> Image:
+        """Make an image of what a container changed.
+
+        Arguments:
+            changes: Dockerfile instructions. config: members of the image's configuration.
+            pause: stop its processes meanwhile.
+        """
 
     # execs -----------------------------------------------------------------------------
     async def create_exec(self, tenant: Tenant, ref: str, config: ExecConfig) -> Exec: ...
@@ -255,6 +318,72 @@ class Engine(Protocol):
         self, tenant: Tenant, src: str, dst: str, *, port: int = 0, protocol: str = "tcp"
     ) -> Way:
         """The way of a packet between two of: a container, its address, ``host``, ``outside``."""
+
+    async def tag_image(self, tenant: Tenant, ref: str, name: str) -> Image:
+        """Give an image one more name."""
+
+    def image_history(self, tenant: Tenant, ref: str) -> Sequence[HistoryEntry]:
+        """How it came to be, newest first."""
+
+    async def import_image(
+        self,
+        tenant: Tenant,
+        name: str = "",
+        *,
+        changes: Sequence[str] = (),
+        comment: str = "",
+        platform: str = "",
+    ) -> Transfer[ImageRecord]:
+        """An image of one layer, whose archive comes over the transfer's socket."""
+
+    async def load_images(
+        self, tenant: Tenant, *, progress: ProgressSink | None = None
+    ) -> Transfer[Sequence[Loaded]]:
+        """Every image of an archive (docker's, or an OCI layout), packed or not."""
+
+    async def save_images(self, tenant: Tenant, refs: Sequence[str]) -> Transfer[None]:
+        """An archive of images; a repository without a tag means all of its tags. NotFound."""
+
+    async def push_image(
+        self,
+        tenant: Tenant,
+        ref: str,
+        *,
+        auth: Auth | None = None,
+        progress: ProgressSink | None = None,
+    ) -> Pushed:
+        """Put an image into the registry that its name says."""
+
+    def repository_names(self, tenant: Tenant, repository: str) -> Sequence[str]:
+        """The names with a tag that a repository has here."""
+
+    async def repository_tags(self, ref: str, *, auth: Auth | None = None) -> Sequence[str]:
+        """All tags that a repository has at its registry."""
+
+    async def check_login(self, server: str, auth: Auth) -> None:
+        """Whether a registry takes these credentials. Unauthenticated, Unavailable."""
+
+    # space -----------------------------------------------------------------------------
+    async def disk_usage(self, tenant: Tenant) -> DiskUsage:
+        """What takes how much; measures every container."""
+
+    async def container_size(self, tenant: Tenant, ref: str) -> ContainerUsage:
+        """What a container takes; walks what it wrote."""
+
+    async def prune_images(
+        self,
+        tenant: Tenant,
+        wanted: PruneFilter | None = None,
+        *,
+        everything: bool = False,
+        dry_run: bool = False,
+    ) -> Pruned:
+        """Remove images without a tag (``everything``: all) that no container uses."""
+
+    async def prune_containers(
+        self, tenant: Tenant, wanted: PruneFilter | None = None, *, dry_run: bool = False
+    ) -> Pruned:
+        """Remove containers that do not run."""
 
     # the rest --------------------------------------------------------------------------
     def events(

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 from corten.engine import facts, states
 from corten.engine.closing import closing
 from corten.engine.contract import ProgressSink, WaitCondition
+from corten.engine.copying import Copier
 from corten.engine.creating import Creator
+from corten.engine.disk import Disk
+from corten.engine.exchange import Exchange
 from corten.engine.execs import Execs
 from corten.engine.identities import identity_of
 from corten.engine.joining import Joiner
@@ -33,16 +36,21 @@ from corten.engine.types import (
     Auth,
     Container,
     ContainerConfig,
+    ContainerUsage,
+    DiskUsage,
     Event,
     Exec,
     ExecConfig,
     ExitStatus,
+    HistoryEntry,
     Identity,
     Image,
     LogLine,
     NetworkRequest,
     Pod,
     PodConfig,
+    Pruned,
+    PruneFilter,
     Tenant,
     Volume,
 )
@@ -56,8 +64,11 @@ from corten.networks.types import Network, NetworkSpec, PodNetworkStatus
 from corten.store import Database
 
 if TYPE_CHECKING:
+    from corten.images.making import Loaded
+    from corten.images.push import Pushed
     from corten.images.service import ImageService
-    from corten.images.types import Change
+    from corten.images.trees.service import FileChange, PathStat, Transfer
+    from corten.images.types import Change, ImageRecord
     from corten.networks.service import NetworkService
     from corten.snapshots.protocol import Snapshotter
 
@@ -88,7 +99,11 @@ class Engine:
         self._execs = Execs(parts)
         self._pods = Pods(parts, self._signaller, self._remover)
         self._networks = NetworkAdmin(parts)
+        self._copier = Copier(parts, self._library)
+        self._exchange = Exchange(parts, self._library)
+        self._disk = Disk(parts, self._library, self._remover)
         parts.auto_remove = self._remover.begin
+        parts.freeze = self._freeze
 
     # life ------------------------------------------------------------------------------
 
@@ -276,6 +291,60 @@ class Engine:
     async def top_container(self, tenant: Tenant, ref: str) -> list[int]:
         return await self._signaller.top(tenant, ref)
 
+    async def _freeze(self, tenant: Tenant, ref: str, frozen: bool) -> None:
+        act = self._signaller.pause if frozen else self._signaller.unpause
+        await act(tenant, ref)
+
+    # containers' files -----------------------------------------------------------------
+
+    async def stat_path(self, tenant: Tenant, ref: str, path: str) -> PathStat:
+        return await self._copier.stat(tenant, ref, path)
+
+    async def copy_out(self, tenant: Tenant, ref: str, path: str) -> Transfer[None]:
+        return await self._copier.read(tenant, ref, path)
+
+    async def copy_in(
+        self,
+        tenant: Tenant,
+        ref: str,
+        path: str,
+        *,
+        keep_kinds: bool = True,
+        keep_owner: bool = False,
+    ) -> Transfer[None]:
+        return await self._copier.write(
+            tenant, ref, path, keep_kinds=keep_kinds, keep_owner=keep_owner
+        )
+
+    async def container_changes(self, tenant: Tenant, ref: str) -> Sequence[FileChange]:
+        return await self._copier.changes(tenant, ref)
+
+    async def export_container(self, tenant: Tenant, ref: str) -> Transfer[None]:
+        return await self._copier.export(tenant, ref)
+
+    async def commit_container(
+        self,
+        tenant: Tenant,
+        ref: str,
+        *,
+        name: str = "",
+        author: str = "",
+        comment: str = "",
+        changes: Sequence[str] = (),
+        config: dict[str, Any] | None = None,
+        pause: bool = True,
+    ) -> Image:
+        return await self._copier.commit(
+            tenant,
+            ref,
+            name=name,
+            author=author,
+            comment=comment,
+            changes=changes,
+            config=config,
+            pause=pause,
+        )
+
     # execs -----------------------------------------------------------------------------
 
     async def create_exec(self, tenant: Tenant, ref: str, config: ExecConfig) -> Exec:
@@ -416,6 +485,77 @@ class Engine:
         self, tenant: Tenant, src: str, dst: str, *, port: int = 0, protocol: str = "tcp"
     ) -> Way:
         return await self._networks.explain(tenant, src, dst, port=port, protocol=protocol)
+
+    async def tag_image(self, tenant: Tenant, ref: str, name: str) -> Image:
+        return await self._library.tag(tenant, ref, name)
+
+    def image_history(self, tenant: Tenant, ref: str) -> Sequence[HistoryEntry]:
+        return self._library.history(tenant, ref)
+
+    async def import_image(
+        self,
+        tenant: Tenant,
+        name: str = "",
+        *,
+        changes: Sequence[str] = (),
+        comment: str = "",
+        platform: str = "",
+    ) -> Transfer[ImageRecord]:
+        return await self._exchange.imported(
+            tenant, name, changes=changes, comment=comment, platform=platform
+        )
+
+    async def load_images(
+        self, tenant: Tenant, *, progress: ProgressSink | None = None
+    ) -> Transfer[Sequence[Loaded]]:
+        return await self._exchange.load(tenant, progress)
+
+    async def save_images(self, tenant: Tenant, refs: Sequence[str]) -> Transfer[None]:
+        return await self._exchange.save(tenant, refs)
+
+    async def push_image(
+        self,
+        tenant: Tenant,
+        ref: str,
+        *,
+        auth: Auth | None = None,
+        progress: ProgressSink | None = None,
+    ) -> Pushed:
+        return await self._exchange.push(tenant, ref, auth=auth, progress=progress)
+
+    def repository_names(self, tenant: Tenant, repository: str) -> Sequence[str]:
+        return self._exchange.names_of(tenant, repository)
+
+    async def repository_tags(self, ref: str, *, auth: Auth | None = None) -> Sequence[str]:
+        return await self._exchange.tags(ref, auth)
+
+    async def check_login(self, server: str, auth: Auth) -> None:
+        await self._exchange.check_login(server, auth)
+
+    # space -----------------------------------------------------------------------------
+
+    async def disk_usage(self, tenant: Tenant) -> DiskUsage:
+        return await self._disk.usage(tenant)
+
+    async def container_size(self, tenant: Tenant, ref: str) -> ContainerUsage:
+        return await self._disk.container(tenant, ref)
+
+    async def prune_images(
+        self,
+        tenant: Tenant,
+        wanted: PruneFilter | None = None,
+        *,
+        everything: bool = False,
+        dry_run: bool = False,
+    ) -> Pruned:
+        return await self._disk.prune_images(
+            tenant, wanted or PruneFilter(), everything=everything, dry_run=dry_run
+        )
+
+    async def prune_containers(
+        self, tenant: Tenant, wanted: PruneFilter | None = None, *, dry_run: bool = False
+    ) -> Pruned:
+        return await self._disk.prune_containers(tenant, wanted or PruneFilter(), dry_run=dry_run)
 
     # the rest --------------------------------------------------------------------------
 

@@ -38,6 +38,7 @@ from corten.errors import (
     InvalidArgument,
     NotFound,
 )
+from corten.images.host import view as hostview
 
 _PREPARE = 60.0  # seconds for the directories, on a disk that is under load
 
@@ -156,6 +157,9 @@ class Creator:
                 parts.snapshots.prepare(record.id, chain_id),
                 parts.files.run(_make_directory, directory, deadline=_PREPARE),
             )
+            if record.image_id == hostview.ID:
+                upper = parts.snapshots.upper(record.id)
+                await parts.files.run(hostview.fill, upper, deadline=_PREPARE)
             await self._using.fill(record, volumes)
             return await parts.door.commit(made, durable=any(not volumes[n].anonymous for n in new))
         except CortenError:

@@ -25,7 +25,7 @@ from corten.engine.networking import (
 from corten.engine.operations import logged
 from corten.engine.parts import Parts
 from corten.engine.specgen.namespaces import own_network
-from corten.engine.types import Container, Endpoint, NetworkRequest, Tenant
+from corten.engine.types import Container, Endpoint, Event, NetworkRequest, Tenant
 from corten.errors import (
     CortenError,
     FailedPrecondition,
@@ -46,6 +46,13 @@ class NetworkAdmin:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        parts.door.listen(self._told)
+
+    def _told(self, events: list[Event]) -> None:
+        """A container that has another name is found under that."""
+        for event in events:
+            if event.type == "container" and event.action == "rename":
+                self._parts.operations.background(self.renamed(event.id), f"names-{event.id[:12]}")
 
     def journal(self, connection: sqlite3.Connection, action: str, network: Network) -> None:
         """The event of a network's change, in the change's own transaction."""
@@ -121,6 +128,10 @@ class NetworkAdmin:
                 except BaseException:
                     await parts.networks.unplug(record.id, network.id)
                     raise
+                run = parts.runs.get(record.id)
+                if run is None or run.monitor.exited.done():
+                    # It ended meanwhile, and what its end took away did not have this yet.
+                    await parts.networks.unplug(record.id, network.id)
             await self._changed(record.id)
 
     async def _plug_in(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from corten.engine.boot import boot_id
@@ -20,6 +20,7 @@ from corten.engine.operations import Operations
 from corten.engine.pools import Pool
 from corten.engine.resolving import Resolver
 from corten.engine.settings import EngineSettings
+from corten.engine.types import Tenant
 from corten.engine.view import View
 from corten.engine.waiters import Waiters
 from corten.launch.messages import Attach
@@ -42,6 +43,7 @@ class Parts:
         pod_monitors: of pods that are ready, by id.
         auto_remove: begins the removal of a container that is made to be removed; may be
             awaited.
+        freeze: pauses (True) or resumes a container.
         restarting: containers whose end in the middle of a restart removes nothing.
         attaching: streams that were handed out for containers before their start.
     """
@@ -74,3 +76,4 @@ class Parts:
         self.restarting: set[str] = set()
         self.sink = EventSink()
         self.auto_remove: Callable[[str], asyncio.Task[None]]
+        self.freeze: Callable[[Tenant, str, bool], Awaitable[None]]

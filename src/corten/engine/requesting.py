@@ -22,6 +22,7 @@ from corten.engine.types import Container, MountRequest, Volume
 from corten.engine.volumes import files
 from corten.engine.volumes.using import Using
 from corten.errors import InvalidArgument
+from corten.images.host import view as hostview
 from corten.launch.messages import Create, RuntimeChoice
 from corten.launch.wire import sealed_memfd
 from corten.spec._struct import replace
@@ -112,6 +113,8 @@ class Requests:
 
     def _root(self, record: Container) -> tuple[Mount, ...]:
         mounts = self._parts.snapshots.mounts(record.id)
+        if record.image_id == hostview.ID:
+            mounts = (*mounts, *hostview.mounts())
         return volatile(mounts) if record.config.auto_remove else mounts
 
     async def _surroundings(self, record: Container, cgroup: str) -> Surroundings:

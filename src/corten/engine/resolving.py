@@ -25,6 +25,7 @@ from corten.networks.service import NetworkService
 
 _log = logging.getLogger(__name__)
 _PATIENCE = 10.0  # seconds for a resolver to answer
+_TRIES = 3  # one may be about to end, having had nothing to do
 _AGAIN = 0.5  # seconds before one that died is followed by another
 
 
@@ -79,10 +80,13 @@ class Resolver:
     async def change(self, record: Container) -> None:
         """A container that runs is connected otherwise than before."""
         place, before = self._place(record), self._places.get(record.id)
-        if place is None or place == before:
-            return
         if before is None:
             await self.add(record, record.state.pid)
+            return
+        if place is None:  # it still asks here, and is told nothing of others any more
+            shut_in = not requests_of(record.config)
+            place = _Place(networks=(), servers=before.servers, shut_in=shut_in)
+        if place == before:
             return
         self._places[record.id] = place
         await self._call(DnsChange(id=record.id, networks=place.networks, shut_in=place.shut_in))
@@ -92,6 +96,9 @@ class Resolver:
         if self._places.pop(container_id, None) is not None and self._peer is not None:
             with suppress(CortenError):
                 await self._call(DnsRemove(id=container_id), start=False)
+        if not self._places and self._peer is not None:
+            self._peer.close()  # with nobody to speak to it ends
+            self._peer = None
 
     def _place(self, record: Container) -> _Place | None:
         """None: none of its networks has names."""
@@ -132,7 +139,7 @@ class Resolver:
     async def _call(
         self, request: Message, fds: dict[str, int] | None = None, *, start: bool = True
     ) -> None:
-        for attempt in (0, 1):
+        for attempt in range(_TRIES):
             peer = await self._connected() if start else self._peer
             if peer is None:
                 return
@@ -143,7 +150,7 @@ class Resolver:
             except TimeoutError:
                 raise Unavailable("the resolver does not answer") from None
             except Unavailable:  # it died just now
-                if attempt or not start:
+                if attempt == _TRIES - 1 or not start:
                     raise
 
     async def _connected(self) -> Peer:

@@ -162,8 +162,9 @@ class Runs:
         return state
 
     async def _detach(self, run: Run) -> None:
-        if run.networked:
-            await self._parts.resolver.remove(run.container_id)
+        await self._parts.resolver.remove(run.container_id)
+        # It may have been connected only while it ran.
+        if run.networked or self._parts.networks.attachments(run.container_id):
             step = partial(self._parts.networks.detach, run.container_id)
             await self._parts.operations.insist(step, _what(run))
 

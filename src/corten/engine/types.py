@@ -7,6 +7,7 @@ not say otherwise. Empty strings and zeros mean "not given" unless a field says 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -389,6 +390,81 @@ class Volume(Record, frozen=True, kw_only=True):
     labels: dict[str, str] | None = None
     anonymous: bool = False
     used_by: tuple[str, ...] = ()
+
+
+class HistoryEntry(Record, frozen=True, kw_only=True):
+    """One step of how an image came to be, newest first.
+
+    Fields:
+        id: the image's, where the step made one that is here; else empty.
+        created: nanoseconds since the epoch. size: bytes of the step's layer.
+    """
+
+    id: str = ""
+    created: int = 0
+    created_by: str = ""
+    comment: str = ""
+    tags: tuple[str, ...] = ()
+    size: int = 0
+
+
+class ImageUsage(Record, frozen=True, kw_only=True):
+    """What ``df`` tells of an image: bytes of layers that others have too, and its containers."""
+
+    id: str
+    shared: int = 0
+    containers: int = 0
+
+
+class ContainerUsage(Record, frozen=True, kw_only=True):
+    """Bytes that a container wrote, and of its whole root file system."""
+
+    id: str
+    writable: int = 0
+    root: int = 0
+
+
+class DiskUsage(Record, frozen=True, kw_only=True):
+    """What takes space: bytes of all layers once, of all packed blobs, and who has how much."""
+
+    layers: int = 0
+    blobs: int = 0
+    images: tuple[ImageUsage, ...] = ()
+    containers: tuple[ContainerUsage, ...] = ()
+
+
+class PruneFilter(Record, frozen=True, kw_only=True):
+    """What may be pruned.
+
+    Fields:
+        until: only what was made before (nanoseconds since the epoch); 0: all.
+        labels: ``KEY`` or ``KEY=VALUE``, all of which it must have.
+        without: likewise, none of which it may have.
+    """
+
+    until: int = 0
+    labels: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+
+    def passes(self, created_at: int, labels: Mapping[str, str]) -> bool:
+        """Whether an object may go."""
+        if self.until and created_at >= self.until:
+            return False
+        return all([_labelled(labels, one) for one in self.labels]) and not any(
+            [_labelled(labels, one) for one in self.without]
+        )
+
+
+def _labelled(labels: Mapping[str, str], wanted: str) -> bool:
+    key, equals, value = wanted.partition("=")
+    return key in labels and (not equals or labels[key] == value)
+
+
+class Pruned(Record, frozen=True, kw_only=True):
+    """What a prune did: (``untag`` or ``delete``, name or id), and bytes that are free now."""
+
+    removed: tuple[tuple[str, str], ...] = ()
+    space: int = 0
 
 
 class Event(Record, frozen=True, kw_only=True):

@@ -232,6 +232,51 @@ def name_meant(conn: sqlite3.Connection, tenant: str, ref: str) -> str:
     return key_of(name) if _by_name(conn, tenant, name) is not None else ""
 
 
+def manifest_of_name(conn: sqlite3.Connection, tenant: str, name: Reference) -> ManifestRow:
+    """The manifest that a name means. NotFound if there is no such name."""
+    row = conn.execute(
+        "SELECT m.digest, m.media_type, m.size, m.image_id, m.blobs FROM manifests m"
+        " JOIN image_names n ON n.manifest = m.digest WHERE n.tenant = ? AND n.name = ?",
+        (tenant, key_of(name)),
+    ).fetchone()
+    if row is None:
+        raise NotFound(
+            f"An image does not exist locally with the tag: {name.familiar_repository}",
+            hint="corten images lists what there is",
+        )
+    return _manifest_row(row)
+
+
+def names_of_repository(conn: sqlite3.Connection, tenant: str, repository: str) -> list[Reference]:
+    """All names with a tag that a repository has here."""
+    rows = conn.execute(
+        "SELECT name FROM image_names WHERE tenant = ? AND by_digest = 0 AND name GLOB ?"
+        " ORDER BY name",
+        (tenant, f"{repository}:*"),
+    ).fetchall()
+    return [reference.parse(row[0]) for row in rows]
+
+
+def repository_meant(conn: sqlite3.Connection, tenant: str, ref: str) -> list[Reference]:
+    """The names of a repository that is given without a tag; none where something else is."""
+    if ":" in ref.rpartition("/")[2] or "@" in ref:
+        return []
+    try:
+        return names_of_repository(conn, tenant, reference.parse(ref).repository)
+    except InvalidArgument:
+        return []
+
+
+def _manifest_row(row: tuple[str, str, int, str, str]) -> ManifestRow:
+    return ManifestRow(
+        digest=row[0],
+        media_type=row[1],
+        size=row[2],
+        image_id=row[3],
+        blobs=tuple(jsonlite.loads(row[4])),
+    )
+
+
 def any_manifest_of(conn: sqlite3.Connection, image_id: str) -> ManifestRow:
     """A manifest that some tenant got an image by."""
     owner = conn.execute(
@@ -249,10 +294,4 @@ def manifest_of(conn: sqlite3.Connection, tenant: str, image_id: str) -> Manifes
     ).fetchone()
     if row is None:
         raise NotFound(f"no manifest of {image_id}")
-    return ManifestRow(
-        digest=row[0],
-        media_type=row[1],
-        size=row[2],
-        image_id=row[3],
-        blobs=tuple(jsonlite.loads(row[4])),
-    )
+    return _manifest_row(row)

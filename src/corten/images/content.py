@@ -59,7 +59,7 @@ class Content:
         for path in (f"{self._root}/blobs/sha256", self._ingest):
             os.makedirs(path, mode=0o700, exist_ok=True)
         for name in os.listdir(self._ingest):
-            os.unlink(f"{self._ingest}/{name}")
+            remove_flat(f"{self._ingest}/{name}")
         layout = f"{self._root}/oci-layout"
         if not os.path.exists(layout):
             with open(layout, "wb") as file:  # noqa: PTH123  # eleven bytes, at start
@@ -68,6 +68,16 @@ class Content:
     def close(self) -> None:
         """Wait for what is under way."""
         self._pool.shutdown()
+
+    @property
+    def scratch(self) -> str:
+        """An existing directory that programs may cover in name spaces of their own."""
+        return self._ingest
+
+    def temporary(self, kind: str) -> str:
+        """A path for a file or a flat directory that a crash may leave: the next start removes
+        it."""
+        return f"{self._ingest}/{kind}-{secrets.token_hex(6)}"
 
     async def run(self, fn: Callable[..., T], *args: object, step: str) -> T:
         """``fn(*args)`` in the store's threads, its OSError translated."""
@@ -164,6 +174,33 @@ class Content:
                 os.unlink(path)
             raise
         return Descriptor(media_type=media_type, digest=digest, size=size), answer
+
+    async def adopt(self, path: str, digest: Digest) -> None:
+        """Make a file of ``ingest`` a blob; whoever wrote it has hashed it."""
+
+        def work() -> None:
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            publish(path, self.path(digest))
+
+        await self.run(work, step="write blob")
+
+    async def total(self) -> int:
+        """Bytes of all blobs."""
+
+        def work() -> int:
+            found = 0
+            for algorithm in HEX_LENGTH:
+                directory = f"{self._root}/blobs/{algorithm}"
+                if os.path.isdir(directory):
+                    with os.scandir(directory) as entries:
+                        found += sum([entry.stat().st_size for entry in entries])
+            return found
+
+        return await self.run(work, step="measure blobs")
 
     async def sweep(self, keep: Collection[str]) -> list[str]:
         """Remove all blobs whose digest is not in ``keep``; returns them.
@@ -269,6 +306,20 @@ class Ingest:
             os.close(self.fd)
             if self._path:
                 os.unlink(self._path)
+
+
+def remove_flat(path: str) -> None:
+    """Remove a file, or a directory of files; nothing if it is gone."""
+    try:
+        os.unlink(path)
+        return
+    except FileNotFoundError:
+        return
+    except (IsADirectoryError, PermissionError):
+        pass
+    for name in os.listdir(path):
+        os.unlink(f"{path}/{name}")
+    os.rmdir(path)
 
 
 def publish(path: str, final: str) -> None:

@@ -40,8 +40,8 @@ class Leases:
         """A lease to use as ``async with``; a retry with the same key takes it over."""
         return Lease(self, key, tenant)
 
-    async def collect(self) -> None:
-        """Remove layers and blobs that no name and no lease needs."""
+    async def collect(self) -> list[str]:
+        """Remove layers and blobs that no name and no lease needs; the layers that are gone."""
 
         def write(conn: sqlite3.Connection) -> garbage.Marks:
             _expire(conn)
@@ -55,8 +55,9 @@ class Leases:
             for lease in self._held:
                 chains |= lease.chains
                 blobs |= lease.blobs
-            await self._snapshotter.collect(chains)
+            gone = await self._snapshotter.collect(chains)
             await self._content.sweep(blobs)
+            return gone
 
     # for Lease -------------------------------------------------------------------------
     async def begin(self, lease: Lease) -> None:

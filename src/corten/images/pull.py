@@ -91,6 +91,10 @@ class Puller:
         user += "" if auth is None else str(hash((auth.identity_token, auth.registry_token)))
         return await self._running.join(f"{tenant} {name} {asked} {user}", work, report)
 
+    async def tags(self, text: str, auth: Auth | None) -> Sequence[str]:
+        """See :meth:`corten.images.service.ImageService.tags`."""
+        return await self._repository(reference.parse(text), auth).tags()
+
     async def _pull(
         self,
         tenant: str,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from corten.errors import CortenError, InvalidArgument, NotFound
 from corten.images import catalog
@@ -14,13 +15,19 @@ from corten.images.host import closure, hello
 from corten.images.layers import Layers, wanted
 from corten.images.leases import Leases
 from corten.images.local import LocalImages
+from corten.images.making import Loaded, Maker
 from corten.images.pull import Puller
+from corten.images.push import Pushed, Pusher
 from corten.images.registrar import Journal, Registrar
-from corten.images.removal import Removal
+from corten.images.removal import Removal, User
+from corten.images.saving import Saver, Wanted
 from corten.images.settings import Settings
+from corten.images.trees.service import Transfer, Trees
 from corten.images.types import Auth, Change, ImageRecord, Progress, ProgressSink, Removed
 from corten.snapshots.protocol import Snapshotter
+from corten.spec import digest as digests
 from corten.spec import reference
+from corten.spec.descriptor import Descriptor
 from corten.spec.reference import Reference
 from corten.store.database import Database
 
@@ -59,6 +66,10 @@ class ImageService:
         parts = (self._content, self._layers, self._leases, self._registrar)
         self._local = LocalImages(*parts)
         self._puller = Puller(*parts, settings)
+        self.trees = Trees(self._content, snapshotter, settings)
+        self._maker = Maker(*parts, self.trees, settings)
+        self._saver = Saver(self._content)
+        self._pusher = Pusher(db, self._content, self._registrar, settings)
 
     async def start(self) -> None:
         """Remove what a crash left, and unpack anew what a power loss took. Before anything
@@ -83,6 +94,19 @@ class ImageService:
         await self._puller.close()
         await self._layers.close()
         await asyncio.to_thread(self._content.close)
+
+    # facts -----------------------------------------------------------------------------
+    def layer_sizes(self, chain_id: str) -> Sequence[int]:
+        """Unpacked bytes of an image's layers, lowest first."""
+        return [layer.size for layer in self._snapshotter.stack(chain_id)][::-1]
+
+    def layer_chain(self, chain_id: str) -> Sequence[str]:
+        """The chain ids of an image's layers, topmost first."""
+        return [layer.chain_id for layer in self._snapshotter.stack(chain_id)]
+
+    async def blob_bytes(self) -> int:
+        """Bytes of all packed blobs."""
+        return await self._content.total()
 
     # look-ups --------------------------------------------------------------------------
     def get(self, tenant: str, ref: str) -> ImageRecord:
@@ -111,6 +135,39 @@ class ImageService:
             layer. ResourceExhausted: disk full.
         """
         return await self._puller.pull(tenant, ref, platform, auth, progress or _silent)
+
+    async def tags(self, ref: str, *, auth: Auth | None = None) -> Sequence[str]:
+        """All tags that a repository has at its registry. Raises as :meth:`pull`."""
+        return await self._puller.tags(ref, auth)
+
+    async def commit(
+        self,
+        tenant: str,
+        base: str,
+        key: str,
+        chain_id: str,
+        document: dict[str, Any],
+        name: str,
+    ) -> ImageRecord:
+        """An image of what a container changed; see :meth:`corten.images.making.Maker.commit`.
+
+        Arguments:
+            name: empty: none.
+        """
+        new = _new_name(name) if name else None
+        return await self._maker.commit(tenant, base, key, chain_id, document, new)
+
+    async def imported(
+        self, tenant: str, document: dict[str, Any], name: str
+    ) -> Transfer[ImageRecord]:
+        """An image of one layer, whose archive comes over the transfer's socket."""
+        return await self._maker.imported(tenant, document, _new_name(name) if name else None)
+
+    async def load(
+        self, tenant: str, progress: ProgressSink | None = None
+    ) -> Transfer[Sequence[Loaded]]:
+        """Every image of an archive, which comes over the transfer's socket."""
+        return await self._maker.load(tenant, progress or _silent)
 
     async def from_host(
         self, tenant: str, tag: str, programs: Sequence[str], *, cmd: Sequence[str] = ()
@@ -162,42 +219,137 @@ class ImageService:
 
         return await self._db.write(write)
 
+    # giving away -----------------------------------------------------------------------
+    async def save(self, tenant: str, refs: Sequence[str]) -> Transfer[None]:
+        """An archive of images over the transfer's socket; a repository means all of its tags.
+
+        Raises:
+            NotFound: one of them is not here.
+        """
+
+        def read(conn: sqlite3.Connection) -> list[Wanted]:
+            return [one for ref in refs for one in _wanted(conn, tenant, ref)]
+
+        grouped: dict[str, Wanted] = {}
+        for one in self._db.read(read):
+            digest = str(one.described.digest)
+            before = grouped[digest].names if digest in grouped else ()
+            names = tuple(dict.fromkeys((*before, *one.names)))
+            grouped[digest] = Wanted(one.described, names)
+        return await self._saver.save(list(grouped.values()))
+
+    async def push(
+        self,
+        tenant: str,
+        ref: str,
+        *,
+        auth: Auth | None = None,
+        progress: ProgressSink | None = None,
+    ) -> Pushed:
+        """Put an image into its registry under its name: what is there already is not sent.
+
+        Raises:
+            NotFound: no such name here, or no such repository there. Unauthenticated,
+            PermissionDenied: the registry refuses. Unavailable: it does not answer.
+        """
+        return await self._pusher.push(tenant, reference.parse(ref), auth, progress or _silent)
+
+    def names_of(self, tenant: str, repository: str) -> Sequence[str]:
+        """The names with a tag that a repository has here."""
+        whole = reference.parse(repository).repository
+
+        def read(conn: sqlite3.Connection) -> Sequence[str]:
+            return [str(one) for one in catalog.names_of_repository(conn, tenant, whole)]
+
+        return self._db.read(read)
+
+    async def check_login(self, server: str, auth: Auth) -> None:
+        """Whether a registry takes these credentials. Unauthenticated if it does not."""
+        host = server.partition("://")[2] or server
+        domain, _ = reference.split_domain(f"{host.partition('/')[0]}/x")
+        await self._pusher.check(domain, auth)
+
     # removing --------------------------------------------------------------------------
     async def remove(
-        self, tenant: str, ref: str, *, force: bool = False, in_use: Collection[str] = ()
+        self,
+        tenant: str,
+        ref: str,
+        *,
+        force: bool = False,
+        users: Mapping[str, User] | None = None,
     ) -> Sequence[Removed]:
         """Untag, or delete with the last name (Docker's rules for ``rmi``).
 
         Arguments:
             force: remove all names of an id that has several.
-            in_use: ids of images that containers use; refused without ``force``.
+            users: containers of images, by image; refused without ``force``.
         Raises:
             NotFound, FailedPrecondition (in use; several names).
         """
 
+        own: list[str] = []  # of its layers those that go with it are told, the topmost first
+
         def write(conn: sqlite3.Connection) -> Sequence[Removed]:
             image_id = catalog.find(conn, tenant, ref)
-            removal = Removal(conn, tenant, force=force, used=image_id in in_use)
+            own.extend(self._layers_of(self._catalog.stored(conn, image_id).chain_id))
+            removal = Removal(conn, tenant, force=force, users=users or {})
             name = catalog.name_meant(conn, tenant, ref)
             if name:
-                removal.by_name(image_id, name)
+                removal.by_name(image_id, name, ref)
             else:
                 removal.by_id(image_id)
             self._registrar.journal(conn, removal.changes)
             return removal.done
 
-        done = await self._db.write(write)
-        if any([one.action == "delete" for one in done]):
-            await self.collect()
+        done = list(await self._db.write(write))
+        gone = [one.image_id for one in done if one.action == "delete"]
+        if gone:
+            swept = set(await self.collect())
+            done += [
+                Removed(action="delete", target=chain_id, image_id=gone[0])
+                for chain_id in own
+                if chain_id in swept
+            ]
         return done
 
-    async def collect(self) -> None:
-        """Garbage collection: layers and blobs that no image and no lease needs."""
-        await self._leases.collect()
+    def _layers_of(self, chain_id: str) -> Sequence[str]:
+        try:
+            return self.layer_chain(chain_id)
+        except NotFound:  # a power loss took one
+            return []
+
+    async def collect(self) -> Sequence[str]:
+        """Garbage collection: layers and blobs that no image and no lease needs.
+
+        Returns:
+            the chain ids of the layers that are gone.
+        """
+        return await self._leases.collect()
 
 
 def _silent(_: Progress) -> None:
     """Nobody listens."""
+
+
+def _wanted(conn: sqlite3.Connection, tenant: str, ref: str) -> list[Wanted]:
+    """What one argument of ``save`` means: names, or an image without one."""
+    repository = catalog.repository_meant(conn, tenant, ref)
+    if repository:
+        return [_named(conn, tenant, one) for one in repository]
+    name = catalog.name_meant(conn, tenant, ref)
+    if not name:
+        row = catalog.manifest_of(conn, tenant, catalog.find(conn, tenant, ref))
+        return [Wanted(_described(row), ())]
+    return [_named(conn, tenant, reference.parse(name))]
+
+
+def _named(conn: sqlite3.Connection, tenant: str, name: Reference) -> Wanted:
+    row = catalog.manifest_of_name(conn, tenant, name)
+    return Wanted(_described(row), () if name.digest is not None else (name,))
+
+
+def _described(row: catalog.ManifestRow) -> Descriptor:
+    return Descriptor(media_type=row.media_type, digest=digests.parse(row.digest), size=row.size)
 
 
 def _new_name(text: str) -> Reference:

@@ -78,7 +78,7 @@ class Removed(msgspec.Struct, frozen=True, kw_only=True):
     image_id: str = ""
 
 
-Action = Literal["pull", "tag", "untag", "delete", "import"]
+Action = Literal["pull", "tag", "untag", "delete", "import", "load", "save", "push", "commit"]
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):

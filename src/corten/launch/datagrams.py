@@ -42,6 +42,11 @@ class Datagrams:
         self._clients: dict[Any, _Client] = {}
         loop.watch(sock.fileno(), READ, self._asked)
 
+    @property
+    def busy(self) -> bool:
+        """Somebody spoke a moment ago and may be answered."""
+        return bool(self._clients)
+
     def _asked(self, _events: int) -> None:
         for _ in range(_AT_ONCE):
             try:

@@ -63,8 +63,8 @@ class Relay:
             self._datagrams.append(Datagrams(self._loop, sock, target))
 
     def rest(self, bag: Bag) -> list[Any] | None:
-        """See ``slumber``. (Clients of a UDP port keep us awake by their timer.)"""
-        if self._pairs:
+        """See ``slumber``."""
+        if self._pairs or any([port.busy for port in self._datagrams]):
             return None
         return [[bag.watch(sock.fileno()), target.to_dict()] for sock, target in self._listening]
 

@@ -182,6 +182,7 @@ class Firewall:
         self._nft: Nft | None = None
         self._table = table
         self._loaded = False
+        self._swept = False
         self._bridges: dict[str, BridgeRules] = {}
         self._forwards: dict[tuple[str, str], Forward] = {}
         self._foreign: Foreign | None = None
@@ -254,7 +255,9 @@ class Firewall:
         """The opposite; with the last bridge the table goes. Idempotent."""
         bridge = self._bridges.pop(interface, None)
         if not self._bridges:
-            self.remove()
+            if self._loaded or not self._swept:  # also what an earlier daemon left, once
+                self._swept = True
+                self.remove()
         elif bridge is not None:
             self._change("delete", bridge.elements())
 

@@ -193,7 +193,7 @@ def _compile_exec(plan: ProcessPlan | None, process: dict[str, Any]) -> ProcessP
     if parsed.capabilities is None:
         parsed = replace(parsed, capabilities=plan.process.capabilities)
     compiled = compile_process(parsed, None, DEFAULT_DIRECTORY)
-    return replace(compiled, seccomp=plan.seccomp, memory=plan.memory)
+    return replace(compiled, seccomp=plan.seccomp, memory=plan.memory, personality=plan.personality)
 
 
 def _target(pid: int, pidfd: int) -> Target:

@@ -20,7 +20,7 @@ from corten.oci import console
 from corten.oci.failure import attempt, failed
 from corten.oci.init import join_cgroups, settle
 from corten.oci.paths import Root
-from corten.oci.program import Program, close_others, open_label
+from corten.oci.program import Program, close_others, open_label, set_personality
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -138,6 +138,7 @@ def _last_look_at_the_host(plan: ProcessPlan) -> int:
     if process.oom_score_adj is not None:
         value = str(process.oom_score_adj).encode()
         attempt("set oom_score_adj", write_proc, "/proc/self/oom_score_adj", value)
+    attempt("set personality", set_personality, plan.personality)
     return open_label(process.selinux_label, process.apparmor_profile)
 
 

@@ -96,6 +96,7 @@ def compile_plan(
         process=replace(
             compile_process(process, linux.seccomp, options.seccomp_cache),
             memory=memory_policy(linux.memory_policy) if linux.memory_policy else None,
+            personality=linux.personality,
             affinity=None,  # execCPUAffinity is not for init (config.md)
         ),
         root_steps=_root_steps(parsed, rootfs_mounts),

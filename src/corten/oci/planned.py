@@ -46,6 +46,7 @@ class ProcessPlan(Struct):
     seccomp: Program | None
     affinity: frozenset[int] | None = None
     memory: tuple[int, tuple[int, ...]] | None = None  # the mode with its flags, the nodes
+    personality: str = ""
 
 
 class Plan(Struct):

@@ -174,6 +174,10 @@ class DirectorySnapshotter(ABC):
         """See :class:`corten.snapshots.protocol.Snapshotter`."""
         return f"{self.root}/{self._active(key).number}/fs"
 
+    def parent(self, key: str) -> str:
+        """See :class:`corten.snapshots.protocol.Snapshotter`."""
+        return self._active(key).parent
+
     def keys(self) -> list[str]:
         """See :class:`corten.snapshots.protocol.Snapshotter`."""
         return list(self._records.active)

@@ -73,6 +73,9 @@ class Snapshotter(Protocol):
     def upper(self, key: str) -> str:
         """The directory with what was written. NotFound if there is none."""
 
+    def parent(self, key: str) -> str:
+        """The chain id that an active snapshot stands on. NotFound if there is none."""
+
     def keys(self) -> list[str]:
         """All active snapshots."""
 

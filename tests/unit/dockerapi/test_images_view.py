@@ -10,7 +10,7 @@ import pytest
 from corten.dockerapi import imageview, pull
 from corten.dockerapi.versions import MAXIMUM, Version
 from corten.engine.types import Auth, Event, Image, Progress
-from corten.errors import InvalidArgument, NotFound, Unimplemented
+from corten.errors import InvalidArgument, NotFound
 from tests.unit.dockerapi.records import IMAGE_ID, MADE, image
 
 
@@ -118,8 +118,10 @@ def test_what_is_pulled(name: str, tag: str, reference: str) -> None:
 
 
 def test_all_tags() -> None:
-    with pytest.raises(Unimplemented, match="all tags"):
-        pull.pulled_reference("redis", "")
+    assert pull.wants_all("redis", "")
+    assert pull.wants_all("h:5000/redis", "")
+    assert not pull.wants_all("h:5000/redis:7", "")
+    assert not pull.wants_all("redis", "latest")
     with pytest.raises(InvalidArgument):
         pull.pulled_reference("", "latest")
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from corten.errors import FailedPrecondition, InvalidArgument, NotFound
+from corten.images.removal import User
 from corten.images.types import Change, ImageRecord
 from corten.testing.registry import FakeRegistry
 from tests.unit.images.archives import archive, file
@@ -116,6 +117,7 @@ async def test_the_last_tag_takes_the_image(two: Pulled) -> None:
         f"untag {two.a.tags[0]}",
         f"untag {two.a.digests[0]}",
         f"delete {two.a.id}",
+        f"delete {two.a.chain_id}",
     ]
     assert two.ids() == {two.b.id}
     assert not two.store.snapshots.has_layer(two.a.chain_id)
@@ -128,26 +130,37 @@ async def test_the_last_tag_takes_the_image(two: Pulled) -> None:
 
 async def test_by_id_in_several_repositories(two: Pulled) -> None:
     await two.store.images.tag("docker", two.a.id, "other:1")
-    with pytest.raises(FailedPrecondition, match="several repositories"):
+    with pytest.raises(FailedPrecondition, match="referenced in multiple repositories"):
         await two.removed(two.a.id)
     done = await two.removed(two.a.id[7:19], force=True)
-    assert done[-1] == f"delete {two.a.id}"
-    assert len(done) == 4
+    assert done[3:] == [f"delete {two.a.id}", f"delete {two.a.chain_id}"]
 
 
-async def test_in_use(two: Pulled) -> None:
-    with pytest.raises(FailedPrecondition, match="in use"):
-        await two.removed(two.a.tags[0], in_use=[two.a.id])
-    with pytest.raises(FailedPrecondition, match="in use"):
-        await two.removed(two.a.id, in_use=[two.a.id])
+async def test_in_use_by_a_stopped_container(two: Pulled) -> None:
+    users = {two.a.id: User(id="c" * 64)}
+    with pytest.raises(FailedPrecondition, match="unable to remove repository reference"):
+        await two.removed(two.a.tags[0], users=users)
+    with pytest.raises(FailedPrecondition, match="must be forced.*stopped container cccccccccccc"):
+        await two.removed(two.a.id, users=users)
     assert two.ids() == {two.a.id, two.b.id}
-    await two.removed(two.a.tags[0], in_use=[two.a.id], force=True)
-    assert two.store.images.get("docker", two.a.id).tags == ()
+    await two.removed(two.a.tags[0], users=users, force=True)
+    assert two.ids() == {two.b.id}
+
+
+async def test_in_use_by_a_running_container(two: Pulled) -> None:
+    users = {two.a.id: User(id="c" * 64, running=True)}
+    with pytest.raises(FailedPrecondition, match="cannot be forced.*running container"):
+        await two.removed(two.a.id, users=users, force=True)
+    with pytest.raises(FailedPrecondition, match="cannot be forced.*running container"):
+        await two.removed(two.a.tags[0], users=users, force=True)
+    await two.store.images.tag("docker", two.a.id, "other:1")
+    await two.removed(two.a.tags[0], users=users)
+    assert two.store.images.get("docker", two.a.id).tags == ("docker.io/library/other:1",)
 
 
 async def test_layers_below_a_container_stay(two: Pulled) -> None:
     mounts = await two.store.snapshots.prepare("c", two.a.chain_id)
-    await two.removed(two.a.id, in_use=[two.a.id], force=True)
+    await two.removed(two.a.id, users={two.a.id: User(id="c")}, force=True)
     assert two.ids() == {two.b.id}
     assert two.store.snapshots.mounts("c") == mounts
     await two.store.snapshots.remove("c")

@@ -272,3 +272,9 @@ def test_names_are_bytes(target: Path) -> None:
     data = tarfile.TarInfo.tobuf(info, format=tarfile.GNU_FORMAT, errors="surrogateescape")
     unpack(data + b"\0" * 1024, target)
     assert os.listdir(os.fsencode(target)) == [b"caf\xe9"]
+
+
+def test_a_name_twice_below_a_directory(tmp_path: Path) -> None:
+    """The directory that is kept open for the first is still open for the second."""
+    unpack(archive(directory("d"), file("d/f", b"1"), file("d/f", b"2"), file("d/g")), tmp_path)
+    assert (tmp_path / "d/f").read_bytes() == b"2" and (tmp_path / "d/g").exists()

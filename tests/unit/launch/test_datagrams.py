@@ -13,6 +13,7 @@ from corten.launch import datagrams
 from corten.launch.loop import Loop
 from corten.launch.messages import Published
 from corten.launch.relay import Relay
+from corten.launch.slumber import Bag
 
 LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 
@@ -121,3 +122,13 @@ def test_the_port_is_free_again_when_it_is_closed(port: Port) -> None:
         socket.AF_INET6 if len(port.address) == 4 else socket.AF_INET, socket.SOCK_DGRAM
     ) as again:
         again.bind(port.address)
+
+
+def test_a_monitor_rests_when_nobody_speaks_and_is_woken_by_who_does(port: Port) -> None:
+    bag = Bag()
+    (left,) = port.relay.rest(bag) or []
+    assert bag.watched and not bag.held
+    with client_of(port) as one:
+        port.ask(one, b"x")
+        assert port.relay.rest(Bag()) is None
+    assert left[1]["address"] == "127.0.0.1"

@@ -7,13 +7,15 @@ from typing import Any
 
 import click
 
-from corten.cli import filters, table, views
+from corten.cli import credentials, filters, table, views
 from corten.cli.clickext import Command, Group
+from corten.cli.commands import exchange, space
 from corten.cli.commands.show import inspect_all
 from corten.cli.failures import each
 from corten.cli.names import canonical, familiar
 from corten.cli.pulling import pull as pull_image
 from corten.cli.session import Session, pass_session
+from corten.errors import InvalidArgument
 
 
 @click.command(
@@ -23,14 +25,28 @@ from corten.cli.session import Session, pass_session
 )
 @click.option("-q", "--quiet", is_flag=True, help="Only the image's name.")
 @click.option("--platform", default="", help="Instead of this machine's: linux/arm64.")
+@click.option("-a", "--all-tags", "everything", is_flag=True, help="All tags of the name.")
 @click.argument("name")
 @pass_session
-def pull(session: Session, name: str, quiet: bool, platform: str) -> None:
+def pull(session: Session, name: str, quiet: bool, platform: str, everything: bool) -> None:
     """Fetch an image from its registry."""
+    if everything:
+        _pull_all(session, name, quiet, platform)
+        return
     if not quiet and ":" not in name.rsplit("/", 1)[-1] and "@" not in name:
         print("Using default tag: latest")
     pull_image(session, name, platform=platform, quiet=quiet, out=sys.stdout)
     print(canonical(name))
+
+
+def _pull_all(session: Session, name: str, quiet: bool, platform: str) -> None:
+    if "@" in name or ":" in name.rsplit("/", 1)[-1]:
+        raise InvalidArgument("tag can't be used with --all-tags/-a")
+    repository = canonical(name).rpartition(":")[0]
+    known = credentials.for_image(canonical(name), credentials.default_path())
+    for tag in session.client.images.tags(name, auth=known):
+        pull_image(session, f"{repository}:{tag}", platform=platform, quiet=quiet, out=sys.stdout)
+    print(repository)
 
 
 @click.command(
@@ -56,6 +72,9 @@ def images(
     records = [image.attrs for image in session.client.images.list()]
     found = filters.select(records, wanted, filters.IMAGES)
     found.sort(key=lambda record: record.get("created_at", 0), reverse=True)
+    if "reference" in wanted:  # of several names those that were asked for
+        found = [{**record, "tags": filters.names_like(record, wanted["reference"])}
+                 for record in found]  # fmt: skip
     rows: list[dict[str, Any]] = []
     for record in found:
         rows += views.images(record, full=no_trunc)
@@ -77,7 +96,7 @@ def rmi(session: Session, names: tuple[str, ...], force: bool) -> None:
         for event in session.client.images.remove(name, force=force):
             word = "Untagged" if event["action"] == "untag" else "Deleted"
             shown = event.get("attributes", {}).get("name", "") or event["id"]
-            print(f"{word}: {familiar(shown) if word == 'Untagged' else event['id']}")
+            print(f"{word}: {familiar(shown) if word == 'Untagged' else shown}")
 
     each(names, one)
 
@@ -107,7 +126,7 @@ def from_host(session: Session, tag: str, cmd: tuple[str, ...], programs: tuple[
     print(session.client.images.from_host(tag, programs, cmd).id)
 
 
-TOP_LEVEL: list[click.Command] = [pull, images, rmi]
+TOP_LEVEL: list[click.Command] = [pull, images, rmi, *exchange.TOP_LEVEL, space.history]
 group = Group(
     "image",
     commands=[
@@ -116,6 +135,9 @@ group = Group(
         Command("rm", callback=rmi.callback, params=rmi.params, help=rmi.help),
         inspect,
         from_host,
+        *exchange.OF_IMAGES,
+        space.history,
+        space.prune_images,
     ],
     help="Manage images.",
 )

@@ -11,6 +11,7 @@ import click
 import corten
 from corten.cli import completion, human, table
 from corten.cli.clickext import Command, Group
+from corten.cli.commands import space
 from corten.cli.failures import print_error
 from corten.cli.session import Session, pass_session
 from corten.errors import CortenError
@@ -110,5 +111,9 @@ def complete(ctx: click.Context, words: tuple[str, ...]) -> None:
         print(candidate)
 
 
-system = Group("system", commands=[info], help="Look at the daemon.")
+system = Group(
+    "system",
+    commands=[info, space.df, space.prune_system],
+    help="Look at the daemon, and clean up.",
+)
 COMMANDS: list[click.Command] = [info, version, system, completion_script, complete]

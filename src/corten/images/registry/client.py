@@ -7,8 +7,10 @@ import hashlib
 import time
 from collections.abc import Callable
 from contextlib import closing
+from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from corten.errors import CortenError, DataLoss, InvalidArgument, Unavailable
 from corten.images.content import Ingest
@@ -19,7 +21,7 @@ from corten.images.registry.meter import Meter
 from corten.images.registry.retries import TRANSIENT, Budget, retry_after
 from corten.images.settings import Settings
 from corten.images.types import Progress, ProgressSink
-from corten.spec import descriptor
+from corten.spec import descriptor, jsonlite
 from corten.spec import digest as digests
 from corten.spec.descriptor import Descriptor
 from corten.spec.digest import Digest
@@ -36,6 +38,8 @@ ACCEPT = ", ".join(
     )
 )
 _BROKEN = (aiohttp.ClientError, TimeoutError, OSError)
+_TAGS = 1000  # a page
+_TAGS_LIMIT = 100_000
 _WRITE = 1 << 18  # bytes handed to the disk at once
 
 
@@ -130,6 +134,28 @@ class Repository:
         except _BROKEN as error:
             raise _Transient(problems.from_exception(error, _host(response))) from None
         return bytes(body)
+
+    async def tags(self) -> list[str]:
+        """All tags, page by page.
+
+        Raises:
+            NotFound, Unauthenticated, PermissionDenied, Unavailable.
+        """
+        found: list[str] = []
+        path = f"tags/list?n={_TAGS}"
+        while path:
+            with closing(await self._open("GET", path, {})) as response:
+                if response.status != 200:
+                    raise await self._problem(response, f"tags of {self._shown}")
+                body = await self._body(response, MANIFEST_LIMIT, self._shown)
+                document: Any = jsonlite.loads(body, what="the registry's list of tags")
+                following = response.links["next"]["url"] if "next" in response.links else None
+            names = document.get("tags") if isinstance(document, dict) else None
+            found += [str(name) for name in names or ()]
+            if len(found) > _TAGS_LIMIT:
+                raise InvalidArgument(f"{self._shown} has more than {_TAGS_LIMIT} tags")
+            path = "" if following is None else f"tags/list?{URL(str(following)).query_string}"
+        return found
 
     # blobs -----------------------------------------------------------------------------
     async def blob(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
@@ -16,6 +16,8 @@ from corten.images.registry.challenge import Challenge
 from corten.images.registry.hosts import Endpoint
 from corten.images.settings import Settings
 from corten.images.types import Auth
+
+Body = Callable[[], AsyncIterator[bytes] | bytes]
 
 _REDIRECTS = 10
 _CONNECT = 15.0  # seconds for DNS, TCP and TLS
@@ -49,13 +51,14 @@ class Connection:
         settings: Settings,
     ) -> None:
         """Arguments:
-        domain, path: of a reference; the token is asked for this repository.
+        domain, path: of a reference; the token is asked for this repository. Without a path
+            it is a mere look at whether the registry knows the user.
         """
         self._http = http
         self._endpoints = hosts.endpoints(domain, settings)
         self._settings = settings
         self._auth = auth
-        self._scope = challenge.pull_scope(path)
+        self._scope = challenge.pull_scope(path) if path else ""
         self._authorization: dict[str, tuple[str, float]] = {}
         self._challenges: dict[str, Challenge] = {}
         self._guard = asyncio.Lock()
@@ -110,6 +113,36 @@ class Connection:
         known = self._authorization.get(endpoint.base)
         return await self._follow(endpoint, method, url, headers, known, downgrade)
 
+    async def send(
+        self,
+        endpoint: Endpoint,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: Body | None = None,
+    ) -> aiohttp.ClientResponse:
+        """One request to a URL that the registry named, with a body; not redirected.
+
+        Arguments:
+            url: absolute, or relative to the registry. Another host's gets no credentials.
+            body: called for each attempt: one without the right token comes first, maybe.
+        """
+        url = urljoin(f"{endpoint.base}/", url)
+        ours = _origin(url) == _origin(endpoint.base)
+        for _ in range(2):
+            known = self._authorization.get(endpoint.base) if ours else None
+            sent = dict(headers) | ({"Authorization": known[0]} if known else {})
+            response = await self._send(endpoint, method, url, sent, body)
+            if response.status != 401 or not ours:
+                return response
+            header = ", ".join(response.headers.getall("WWW-Authenticate", []))
+            if not await self._authenticate(endpoint, header, known):
+                return response
+            response.close()
+        known = self._authorization.get(endpoint.base)
+        sent = dict(headers) | ({"Authorization": known[0]} if known else {})
+        return await self._send(endpoint, method, url, sent, body)
+
     async def _follow(
         self,
         endpoint: Endpoint,
@@ -137,12 +170,18 @@ class Connection:
         raise Unavailable("too many redirects", step="pull", path=problems.shown_url(url))
 
     async def _send(
-        self, endpoint: Endpoint, method: str, url: str, headers: Mapping[str, str]
+        self,
+        endpoint: Endpoint,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: Body | None = None,
     ) -> aiohttp.ClientResponse:
         return await self._http.request(
             method,
             url,
             headers=headers,
+            data=None if body is None else body(),
             allow_redirects=False,
             proxy=hosts.proxy_for(url),
             ssl=endpoint.verify,

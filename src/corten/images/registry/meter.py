@@ -12,11 +12,15 @@ _EVERY = 0.1  # seconds between two reports
 class Meter:
     """Measures one blob's transfer."""
 
-    def __init__(self, name: str, total: int, report: ProgressSink) -> None:
+    def __init__(
+        self, name: str, total: int, report: ProgressSink, *, status: str = "Downloading"
+    ) -> None:
         """Arguments:
         name: the layer's short digest.
         total: bytes of the blob.
+        status: what is being done.
         """
+        self._status = status
         self._name = name
         self._total = total
         self._report = report
@@ -55,5 +59,5 @@ class Meter:
         if last or now - self._shown >= _EVERY:
             self._shown = now
             self._report(
-                Progress(id=self._name, status="Downloading", current=done, total=self._total)
+                Progress(id=self._name, status=self._status, current=done, total=self._total)
             )

@@ -20,6 +20,7 @@ from corten.errors import (
 )
 from corten.spec import jsonlite
 
+BROKEN = aiohttp.ClientError
 BODY_LIMIT = 64 << 10
 _SHOWN = 300
 
@@ -55,7 +56,7 @@ def details(body: bytes) -> tuple[str, str]:
 
 
 def from_status(
-    status: int, body: bytes, url: str, *, what: str, authenticated: bool
+    status: int, body: bytes, url: str, *, what: str, authenticated: bool, step: str = "pull"
 ) -> CortenError:
     """The error for an answer.
 
@@ -68,44 +69,46 @@ def from_status(
     place = shown_url(url)
     host = urlsplit(url).netloc.rpartition("@")[2]
     if status == 404:
-        return NotFound(f"{what} not found{said}", step="pull", hint=_missing(code))
+        return NotFound(f"{what} not found{said}", step=step, hint=_missing(code))
     if status == 401:
         return Unauthenticated(
             f"{host} wants credentials for {what}{said}"
             if not authenticated
             else f"{host} refuses the credentials for {what}{said}",
-            step="pull",
+            step=step,
             path=place,
             hint=f"log in: docker login {host}",
         )
     if status == 403:
-        return denied(what, said, place, authenticated=authenticated)
+        return denied(what, said, place, authenticated=authenticated, step=step)
     if status == 429:
         return Unavailable(
             f"{host} has had too many requests{said}",
-            step="pull",
+            step=step,
             path=place,
             hint="wait, or log in to have a limit of your own",
         )
     if status >= 500:
         return Unavailable(
             f"{host} has a problem of its own (HTTP {status}){said}",
-            step="pull",
+            step=step,
             path=place,
             hint="try again later",
         )
-    return Unavailable(f"{host} answered HTTP {status} for {what}{said}", step="pull", path=place)
+    return Unavailable(f"{host} answered HTTP {status} for {what}{said}", step=step, path=place)
 
 
-def denied(what: str, said: str, place: str, *, authenticated: bool) -> CortenError:
+def denied(
+    what: str, said: str, place: str, *, authenticated: bool, step: str = "pull"
+) -> CortenError:
     """No access. Registries say so for what does not exist, too, unless somebody logged in."""
     if authenticated:
         return PermissionDenied(
-            f"access to {what} is denied{said}", step="pull", path=place, hint="ask its owner"
+            f"access to {what} is denied{said}", step=step, path=place, hint="ask its owner"
         )
     return NotFound(
-        f"pull access denied for {what}: it does not exist, or needs a login{said}",
-        step="pull",
+        f"{step} access denied for {what}: it does not exist, or needs a login{said}",
+        step=step,
         path=place,
         hint="check the name; if it is private: docker login",
     )

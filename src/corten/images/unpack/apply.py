@@ -70,6 +70,9 @@ class Applier:
     The caller's umask must be 0.
     """
 
+    # The last step, when directories get their times: no link may have taken their place.
+    times_resolve = files.RESOLVE_BENEATH | files.RESOLVE_NO_SYMLINKS
+
     def __init__(self, root: int, *, overlay: bool, limit: int) -> None:
         """Arguments:
         overlay: whiteouts as device 0/0; else as plain files ``.wh.NAME``.
@@ -113,9 +116,7 @@ class Applier:
         """Set the times of directories, which changed while they were filled."""
         for path, mtime in reversed(self._times):
             try:
-                fd = files.openat2(
-                    self._root, path or b".", _LIST, resolve=files.RESOLVE_BENEATH | 4
-                )
+                fd = files.openat2(self._root, path or b".", _LIST, resolve=self.times_resolve)
             except OSError as error:
                 if error.errno in (ENOENT, ENOTDIR, ELOOP):  # replaced by something else
                     continue
@@ -170,7 +171,7 @@ class Applier:
             if entry.mode & 0o7000:
                 os.fchmod(fd, entry.mode)
             for key, value in entry.xattrs.items():
-                _set_xattr(fd, key, value)
+                set_xattr(fd, key, value)
             os.utime(fd, ns=(entry.mtime, entry.mtime))
         finally:
             os.close(fd)
@@ -265,7 +266,7 @@ class Applier:
             fd = os.open(name, _LIST, dir_fd=parent)
             try:
                 for key, value in entry.xattrs.items():
-                    _set_xattr(fd, key, value)
+                    set_xattr(fd, key, value)
             finally:
                 os.close(fd)
 
@@ -285,7 +286,7 @@ class Applier:
 
     def _replace(self, parent: int, name: bytes, path: bytes) -> None:
         """An archive may hold a name twice; the last one counts."""
-        self._forget()
+        self._forget(keep=parent)
         try:
             os.unlink(name, dir_fd=parent)
             self.inodes -= 1
@@ -384,10 +385,13 @@ class Applier:
                 raise refuse(entry.name, "is a hard link to what the layer doesn't have") from None
             raise
 
-    def _forget(self) -> None:
+    def _forget(self, keep: int = -1) -> None:
+        """Close the directories that are kept open, but for the one that is in use."""
+        kept = {path: fd for path, fd in self._cache.items() if fd == keep}
         for fd in self._cache.values():
-            os.close(fd)
-        self._cache.clear()
+            if fd != keep:
+                os.close(fd)
+        self._cache = kept
 
 
 def _write(fd: int, piece: memoryview) -> None:
@@ -411,7 +415,7 @@ def _write_regions(fd: int, entry: tar.Entry, data: Iterator[memoryview]) -> Non
     os.ftruncate(fd, entry.real_size)
 
 
-def _set_xattr(fd: int, key: bytes, value: bytes) -> None:
+def set_xattr(fd: int, key: bytes, value: bytes) -> None:
     """Those that mean something in a container; ``trusted.`` would speak to overlayfs."""
     if not key.startswith(_XATTRS):
         return

@@ -44,8 +44,8 @@ class Limits(Struct):
     ratio: int
 
 
-def command() -> list[str]:
-    """The program, without its job: this interpreter, bare, with our packages' directories."""
+def program_paths() -> list[str]:
+    """Where a bare interpreter finds our packages and what unpacks."""
     paths = [os.path.dirname(os.path.dirname(os.path.abspath(corten.__file__)))]
     for name in ("isal", "zstandard"):
         spec = importlib.util.find_spec(name)
@@ -53,7 +53,12 @@ def command() -> list[str]:
             site = os.path.dirname(os.path.dirname(spec.origin))
             if site not in paths:
                 paths.append(site)
-    return [sys.executable, "-IS", "-c", _BOOT.format(paths=paths)]
+    return paths
+
+
+def command() -> list[str]:
+    """The program, without its job: this interpreter, bare, with our packages' directories."""
+    return [sys.executable, "-IS", "-c", _BOOT.format(paths=program_paths())]
 
 
 class Worker:

@@ -27,7 +27,7 @@ _KEEP: Final = (
     "CAP_SETFCAP",
 )
 _MEMORY = 2 << 30  # bytes of address space: a zstd window is 128 MB at most
-_PRIVATE = (
+PRIVATE = (
     namespaces.CLONE_NEWNS
     | namespaces.CLONE_NEWNET
     | namespaces.CLONE_NEWIPC
@@ -49,7 +49,7 @@ def enter(path: str) -> bool:
         False where the kernel does not let us (not root): the caller goes on with descriptors.
     """
     try:
-        namespaces.unshare(_PRIVATE)
+        namespaces.unshare(PRIVATE)
     except OSError as error:
         if error.errno == EPERM:
             return False
@@ -65,9 +65,9 @@ def enter(path: str) -> bool:
     return True
 
 
-def drop_privileges() -> None:
-    """Keep what files need, for good."""
-    keep = {creds.CAPABILITY_NUMBERS[name] for name in _KEEP}
+def drop_privileges(*more: str) -> None:
+    """Keep what files need, and the capabilities ``more``, for good."""
+    keep = {creds.CAPABILITY_NUMBERS[name] for name in (*_KEEP, *more)}
     effective, permitted, _ = creds.capget()
     if effective & 1 << creds.CAPABILITY_NUMBERS["CAP_SETPCAP"]:
         for number in range(len(creds.CAPABILITIES)):

@@ -13,7 +13,13 @@ from corten.errors import Cancelled, DataLoss, InvalidArgument
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any, Final
+    from typing import Any, Final, Protocol
+
+    class Readable(Protocol):
+        """Where packed bytes come from."""
+
+        def read(self, count: int = ...) -> bytes: ...
+
 
 CHUNK: Final = 1 << 20
 _READ = 1 << 18
@@ -71,7 +77,7 @@ class Growing:
         self._final = bool(final)
 
 
-def chunks(source: Growing) -> Iterator[bytes]:
+def chunks(source: Readable) -> Iterator[bytes]:
     """The tar archive in ``source``.
 
     Everything is imported when this returns, and nothing unpacked before the first chunk is
@@ -93,13 +99,13 @@ def chunks(source: Growing) -> Iterator[bytes]:
     return _plain(source, head)
 
 
-def _plain(source: Growing, head: bytes) -> Iterator[bytes]:
+def _plain(source: Readable, head: bytes) -> Iterator[bytes]:
     while head:
         yield head
         head = source.read(CHUNK)
 
 
-def _gzip(source: Growing, data: bytes) -> Iterator[bytes]:
+def _gzip(source: Readable, data: bytes) -> Iterator[bytes]:
     from isal import isal_zlib
 
     def make() -> Any:
@@ -110,7 +116,7 @@ def _gzip(source: Growing, data: bytes) -> Iterator[bytes]:
 
 
 def _inflate(
-    source: Growing, data: bytes, make: Callable[[], Any], failure: type[Exception]
+    source: Readable, data: bytes, make: Callable[[], Any], failure: type[Exception]
 ) -> Iterator[bytes]:
     inflater = make()
     fed = False
@@ -145,7 +151,7 @@ def _rest(inflater: Any) -> Iterator[bytes]:
 class _Replay:
     """A source whose first bytes were already read."""
 
-    def __init__(self, source: Growing, head: bytes) -> None:
+    def __init__(self, source: Readable, head: bytes) -> None:
         self._source = source
         self._head = head
 
@@ -156,7 +162,7 @@ class _Replay:
         return self._source.read(count)
 
 
-def _zstd(source: Growing, head: bytes) -> Iterator[bytes]:
+def _zstd(source: Readable, head: bytes) -> Iterator[bytes]:
     import zstandard
 
     unpacker = zstandard.ZstdDecompressor(max_window_size=1 << 27)

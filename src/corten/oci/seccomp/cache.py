@@ -81,7 +81,7 @@ def _flags(seccomp: dict[str, Any]) -> int:
         value |= FLAGS[name]
     # TSYNC is about other threads, and the one that loads the filter has none
     value &= ~FLAGS["SECCOMP_FILTER_FLAG_TSYNC"]
-    if _notifies(seccomp) or seccomp.get("listenerPath"):
+    if _notifies(seccomp):
         value |= FLAG_NEW_LISTENER
     return value
 
