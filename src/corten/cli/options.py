@@ -215,13 +215,19 @@ _RESOURCES = (
 
 
 def _resources(o: dict[str, Any]) -> dict[str, Any]:
-    found = {name: o[name] for name in _RESOURCES if o[name] is not None}
+    found = limits(o)
     if o["memory"] and o["memory_swap"] is None:
         found["memory_swap"] = 2 * o["memory"]  # as much swap as memory, docker's default
-    if o["cpus"] is not None:
-        found["nano_cpus"] = o["cpus"]
     if o["oom_kill_disable"]:
         found["oom_kill_disable"] = True
+    return found
+
+
+def limits(o: dict[str, Any]) -> dict[str, Any]:
+    """The members of ``Resources`` that are given."""
+    found = {name: o[name] for name in _RESOURCES if o.get(name) is not None}
+    if o["cpus"] is not None:
+        found["nano_cpus"] = o["cpus"]
     for name in ("cpuset_cpus", "cpuset_mems"):
         if o[name]:
             found[name] = o[name]

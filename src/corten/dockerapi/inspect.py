@@ -80,7 +80,7 @@ def _state(state: State) -> dict[str, Any]:
         "OOMKilled": state.oom_killed,
         "Dead": status == "dead",
         "Pid": state.pid if alive else 0,
-        "ExitCode": 0 if alive else state.exit_code,
+        "ExitCode": 0 if status in ("running", "paused") else state.exit_code,
         "Error": state.error,
         "StartedAt": rfc3339(state.started_at),
         "FinishedAt": rfc3339(state.finished_at) if state.finished_at else ZERO,

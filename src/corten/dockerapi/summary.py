@@ -8,6 +8,7 @@ from typing import Any
 
 from corten.dockerapi import endpoints, inspect, ports, query
 from corten.dockerapi.times import human
+from corten.engine.states import is_running
 from corten.engine.types import Container, State
 from corten.errors import InvalidArgument, NotFound
 
@@ -103,7 +104,7 @@ def select(
     )
     chosen = _bounds(newest_first, wanted)
     if not everything:
-        chosen = [record for record in chosen if record.state.status in ("running", "paused")]
+        chosen = [record for record in chosen if is_running(record)]
     tests = _tests(wanted, resolve, labels)
     chosen = [record for record in chosen if all(test(record) for test in tests)]
     return chosen[:limit] if limit > 0 else chosen

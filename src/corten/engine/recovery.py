@@ -132,11 +132,11 @@ class Recovery:
 
     async def _container(self, record: Container, starting: bool) -> None:
         run_dir = self._parts.settings.run_dir(record.id)
-        if states.is_running(record) and record.state.boot_id != self._parts.boot_id:
+        if states.has_process(record) and record.state.boot_id != self._parts.boot_id:
             await self._rebooted(record)
         elif self._is_live(run_dir):
             await self._reconnect(record, run_dir)
-        elif states.is_running(record) or starting:
+        elif states.has_process(record) or starting:
             await self._gone(record, run_dir)
 
     async def _rebooted(self, record: Container) -> None:
@@ -208,7 +208,7 @@ class Recovery:
     def _seen_running(self, tx: Tx, record: Container, state: MonitorState) -> None:
         """Make the record say what the monitor's state says."""
         now = tx.container(record.id)
-        if not states.is_running(now) and state.started_at:
+        if not states.has_process(now) and state.started_at:
             now = states.started(
                 now, pid=state.pid, started_at=state.started_at, boot_id=tx.boot_id
             )
@@ -216,7 +216,7 @@ class Recovery:
             now = tx.put_container(msgspec.structs.replace(now, endpoints=endpoints))
             tx.container_event(now, "start")
         wanted = "paused" if state.status == "paused" else "running"
-        if states.is_running(now) and now.state.status != wanted:
+        if states.has_process(now) and now.state.status != wanted:
             tx.put_container(states.with_status(now, wanted))
 
     async def _gone(self, record: Container, run_dir: str) -> None:

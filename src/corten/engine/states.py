@@ -6,6 +6,7 @@
        ▲                  │ exit                      │ exit
        └─ a failed start  ▼                           ▼
           stays       exited ◀────────────────────────┘ ──start──▶ running
+                      restarting: the same, but its policy starts it again ──▶ running
 
 A container that runs has a monitor; ``exited`` is recorded when everything of the run is
 gone. Removal deletes the record, whatever the state.
@@ -24,8 +25,13 @@ RUNNING = ("running", "paused", "restarting")
 
 
 def is_running(record: Container) -> bool:
-    """Whether its process exists (paused ones do)."""
+    """Whether its process exists (paused ones do), or its policy will make one."""
     return record.state.status in RUNNING
+
+
+def has_process(record: Container) -> bool:
+    """Whether its process exists."""
+    return record.state.status in ("running", "paused")
 
 
 def require_running(record: Container) -> Container:
@@ -43,7 +49,8 @@ def started(record: Container, *, pid: int, started_at: int, boot_id: str) -> Co
 
 def start_failed(record: Container, *, code: int, error: str) -> Container:
     """It never ran; it can be started again."""
-    state = _replace(record.state, exit_code=code, error=error)
+    status = "exited" if record.state.status == "restarting" else record.state.status
+    state = _replace(record.state, status=status, exit_code=code, error=error)
     return _replace(record, state=state)
 
 
