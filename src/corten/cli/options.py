@@ -113,6 +113,7 @@ _OPTIONS: tuple[Callable[..., Any], ...] = (
     click.option("--health-interval", type=DURATION, default=0.0, help="Between checks."),
     click.option("--health-timeout", type=DURATION, default=0.0, help="Of one check."),
     click.option("--health-start-period", type=DURATION, default=0.0, help="Before they count."),
+    click.option("--health-start-interval", type=DURATION, default=0.0, help="Until they count."),
     click.option("--health-retries", type=int, default=0, help="Failures until unhealthy."),
     _flag("--no-healthcheck", help="Disable the image's health check."),
     click.option("--platform", default="", help="Platform of the image: linux/arm64."),
@@ -285,7 +286,7 @@ def _health(o: dict[str, Any]) -> dict[str, Any] | None:
         return {"test": ["NONE"]}
     found: dict[str, Any] = {
         name: o[f"health_{name}"]
-        for name in ("interval", "timeout", "start_period", "retries")
+        for name in ("interval", "timeout", "start_period", "start_interval", "retries")
         if o[f"health_{name}"]
     }
     if o["health_cmd"]:

@@ -45,9 +45,6 @@ def check(body: CreateBody, host: HostConfig) -> None:
 def warnings(body: CreateBody, host: HostConfig) -> list[str]:
     """What the user should know of a container that is made all the same."""
     result = []
-    test = body.healthcheck.test if body.healthcheck else None
-    if test and test != ["NONE"]:
-        result.append("The health check is recorded; corten does not run it yet.")
     if host.oom_kill_disable and not host.memory:
         result.append(
             "OOM killer is disabled for the container, but no memory limit is set, "

@@ -17,6 +17,7 @@ from corten.engine.creating import Creator
 from corten.engine.disk import Disk
 from corten.engine.exchange import Exchange
 from corten.engine.execs import Execs
+from corten.engine.health import HealthKeeper
 from corten.engine.identities import identity_of
 from corten.engine.joining import Joiner
 from corten.engine.library import Library
@@ -103,6 +104,7 @@ class Engine:
         self._policies = Policies(parts, self._starter)
         self._streams = Streams(parts)
         self._execs = Execs(parts)
+        self._health = HealthKeeper(parts)
         self._pods = Pods(parts, self._signaller, self._remover)
         self._networks = NetworkAdmin(parts)
         self._copier = Copier(parts, self._library)

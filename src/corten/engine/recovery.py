@@ -14,6 +14,7 @@ from corten.engine.boot import wall_ns
 from corten.engine.creating import Creator
 from corten.engine.door import Tx
 from corten.engine.execs import Execs
+from corten.engine.healthrules import from_monitor
 from corten.engine.monitors import Monitor, until_connected
 from corten.engine.networking import endpoints_of, requests_of
 from corten.engine.parts import Parts
@@ -217,7 +218,10 @@ class Recovery:
             tx.container_event(now, "start")
         wanted = "paused" if state.status == "paused" else "running"
         if states.has_process(now) and now.state.status != wanted:
-            tx.put_container(states.with_status(now, wanted))
+            now = tx.put_container(states.with_status(now, wanted))
+        if state.health and states.has_process(now):
+            checked = msgspec.structs.replace(now.state, health=from_monitor(state.health))
+            tx.put_container(msgspec.structs.replace(now, state=checked))
 
     async def _gone(self, record: Container, run_dir: str) -> None:
         """No monitor lives: what it left tells how the container ended."""

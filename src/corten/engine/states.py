@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import msgspec
 
-from corten.engine.types import Container, State
+from corten.engine.healthrules import program
+from corten.engine.types import Container, Health, State
 from corten.errors import FailedPrecondition
 
 _replace = msgspec.structs.replace
@@ -43,7 +44,14 @@ def require_running(record: Container) -> Container:
 
 def started(record: Container, *, pid: int, started_at: int, boot_id: str) -> Container:
     """It runs."""
-    state = State(status="running", pid=pid, started_at=started_at, boot_id=boot_id)
+    checked = program(record.config.health)
+    state = State(
+        status="running",
+        pid=pid,
+        started_at=started_at,
+        boot_id=boot_id,
+        health=Health(status="starting") if checked else None,
+    )
     return _replace(record, state=state)
 
 
@@ -73,8 +81,14 @@ def exited(
         started_at=record.state.started_at,
         finished_at=finished_at,
         boot_id=record.state.boot_id,
+        health=_unhealthy(record.state.health),
     )
     return _replace(record, state=state)
+
+
+def _unhealthy(health: Health | None) -> Health | None:
+    """Docker says so of what is checked no more."""
+    return None if health is None else _replace(health, status="unhealthy")
 
 
 def with_status(record: Container, status: str) -> Container:

@@ -269,6 +269,23 @@ class PodConfig(Record, frozen=True, kw_only=True):
 # --- what there is ----------------------------------------------------------------------
 
 
+class HealthResult(Record, frozen=True, kw_only=True):
+    """One health check; ``exit_code`` -1: it could not run, or took too long."""
+
+    start: int
+    end: int
+    exit_code: int
+    output: str = ""
+
+
+class Health(Record, frozen=True, kw_only=True):
+    """What the health checks of a run say so far."""
+
+    status: Literal["starting", "healthy", "unhealthy"]
+    failing_streak: int = 0
+    log: tuple[HealthResult, ...] = ()  # the last five
+
+
 class State(Record, frozen=True, kw_only=True):
     """Run state of a container."""
 
@@ -282,6 +299,7 @@ class State(Record, frozen=True, kw_only=True):
     finished_at: int = 0
     restarting: bool = False
     boot_id: str = ""
+    health: Health | None = None  # None: nothing is checked
 
 
 class Endpoint(Record, frozen=True, kw_only=True):
