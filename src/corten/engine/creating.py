@@ -10,7 +10,6 @@ import msgspec
 
 from corten.engine import checks, ids, logconfig, specgen
 from corten.engine.boot import wall_ns
-from corten.engine.changing import check_restart
 from corten.engine.door import Tx
 from corten.engine.etcfiles import paths as etc_paths
 from corten.engine.library import Library
@@ -235,7 +234,6 @@ class Creator:
         if record.tenant == "docker":
             checks.check(config, cpus=parts.host.cpus)
         logconfig.check(config.log)
-        check_restart(config.restart, auto_remove=False)
         if config.stop_signal:
             signal_number(config.stop_signal)
         parts.settings.container_cgroup(record.id, config.cgroup_parent)
