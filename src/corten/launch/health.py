@@ -48,6 +48,9 @@ class _Output:
     def finish(self, stream: str) -> None:
         """Nothing to do."""
 
+    def rest(self) -> None:
+        """Nothing to do."""
+
     def reopen(self) -> None:
         """Nothing to do."""
 
