@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from corten.launch.loop import Loop, Timer
     from corten.launch.messages import Health
     from corten.launch.runtime import Process, Runtime
+    from corten.launch.slumber import Bag
     from corten.launch.statefile import StateFile
 
 _KEPT = 5  # results, as many as Docker shows
@@ -48,8 +49,9 @@ class _Output:
     def finish(self, stream: str) -> None:
         """Nothing to do."""
 
-    def rest(self) -> None:
-        """Nothing to do."""
+    def rest(self, bag: Bag) -> dict[str, Any]:
+        """Never asked: who is checked does not rest."""
+        return {}
 
     def reopen(self) -> None:
         """Nothing to do."""

@@ -111,7 +111,9 @@ class Monitor:
     def _rest(self) -> bool:
         """Leave everything to the keeper, if it can be left."""
         nap, bag = self._nap, Bag()
-        if nap is None or self.status not in ("created", "running", "paused"):
+        if nap is None or self._health is not None:  # checks are due all the time
+            return False
+        if self.status not in ("created", "running", "paused"):
             return False
         if self.execs or self.deleting or self.state.behind or self.loop.due:
             return False
