@@ -13,7 +13,7 @@ from corten.spec import frames
 if TYPE_CHECKING:
     from corten.api.connection import Call
     from corten.engine.contract import Engine
-    from corten.engine.types import Container, Exec, ExitStatus, LogLine
+    from corten.engine.types import Container, Exec, ExitStatus, LogLine, Stats
 
 _LINES_BATCH = 64 << 10
 _STREAMS = {"stdout": frames.STDOUT, "stderr": frames.STDERR}
@@ -106,6 +106,14 @@ async def resize(engine: Engine, q: r.ResizeContainer, _call: Call) -> None:
 
 async def update(engine: Engine, q: r.UpdateContainer, _call: Call) -> Container:
     return await engine.update_container(q.tenant, q.ref, q.changes)
+
+
+async def rename(engine: Engine, q: r.RenameContainer, _call: Call) -> Container:
+    return await engine.rename_container(q.tenant, q.ref, q.name)
+
+
+async def stats(engine: Engine, q: r.ContainerStats, _call: Call) -> Stats:
+    return await engine.container_stats(q.tenant, q.ref)
 
 
 async def top(engine: Engine, q: r.TopContainer, _call: Call) -> list[int]:

@@ -50,6 +50,8 @@ SLOW: Final[dict[type, Slow]] = {
     r.AttachContainer: containers.attach,
     r.Logs: containers.logs,
     r.UpdateContainer: containers.update,
+    r.RenameContainer: containers.rename,
+    r.ContainerStats: containers.stats,
     r.TopContainer: containers.top,
     r.CreateExec: containers.create_exec,
     r.RunExec: containers.run_exec,

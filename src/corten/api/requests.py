@@ -13,6 +13,7 @@ import msgspec
 from corten.engine.contract import NetworkSpec
 from corten.engine.types import (
     Auth,
+    Changes,
     ContainerConfig,
     ExecConfig,
     NetworkRequest,
@@ -155,7 +156,15 @@ class Logs(OfContainer, frozen=True, kw_only=True):
 
 
 class UpdateContainer(OfContainer, frozen=True, kw_only=True):
-    changes: dict[str, Any]
+    changes: Changes
+
+
+class RenameContainer(OfContainer, frozen=True, kw_only=True):
+    name: str
+
+
+class ContainerStats(OfContainer, frozen=True, kw_only=True):
+    """Reply: Stats."""
 
 
 class TopContainer(OfContainer, frozen=True, kw_only=True):

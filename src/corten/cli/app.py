@@ -11,6 +11,7 @@ import corten
 from corten.cli.clickext import Group
 from corten.cli.commands import (
     attach,
+    changes,
     copy,
     images,
     lifecycle,
@@ -57,7 +58,9 @@ def root(
 
 
 def _add_all() -> None:
-    for command in run.COMMANDS + lifecycle.COMMANDS + attach.COMMANDS + show.COMMANDS:
+    for command in (
+        run.COMMANDS + lifecycle.COMMANDS + attach.COMMANDS + show.COMMANDS + changes.COMMANDS
+    ):
         root.add_command(command)
     for command in copy.COMMANDS + images.TOP_LEVEL + system.COMMANDS:
         root.add_command(command)
@@ -67,6 +70,7 @@ def _add_all() -> None:
             commands=run.COMMANDS
             + lifecycle.COMMANDS
             + attach.COMMANDS
+            + changes.COMMANDS
             + show.OF_CONTAINERS
             + copy.COMMANDS
             + [space.prune_containers],

@@ -80,6 +80,12 @@ CONTAINERS: dict[str, Test] = {
     "id": lambda record, wanted: record["id"].startswith(wanted),
     "name": _name,
     "status": lambda record, wanted: status_of(record) == wanted,
+    "health": lambda record, wanted: (
+        (record.get("state", {}).get("health") or {}).get("status", "none") == wanted
+    ),
+    "volume": lambda record, wanted: any(
+        wanted in (m.get("source"), m["target"]) for m in record["config"].get("mounts", ())
+    ),
     "label": lambda record, wanted: label(record["config"].get("labels", {}), wanted),
     "exited": _exited,
     "ancestor": _ancestor,

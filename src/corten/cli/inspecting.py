@@ -70,6 +70,23 @@ def _state(state: Record) -> dict[str, Any]:
         "Reason": state.get("reason", ""),
         "StartedAt": rfc3339(state.get("started_at", 0)),
         "FinishedAt": rfc3339(state.get("finished_at", 0)),
+        **({"Health": _health(state["health"])} if state.get("health") else {}),
+    }
+
+
+def _health(health: Record) -> dict[str, Any]:
+    return {
+        "Status": health["status"],
+        "FailingStreak": health.get("failing_streak", 0),
+        "Log": [
+            {
+                "Start": rfc3339(one["start"]),
+                "End": rfc3339(one["end"]),
+                "ExitCode": one["exit_code"],
+                "Output": one.get("output", ""),
+            }
+            for one in health.get("log", ())
+        ],
     }
 
 

@@ -113,6 +113,7 @@ _OPTIONS: tuple[Callable[..., Any], ...] = (
     click.option("--health-interval", type=DURATION, default=0.0, help="Between checks."),
     click.option("--health-timeout", type=DURATION, default=0.0, help="Of one check."),
     click.option("--health-start-period", type=DURATION, default=0.0, help="Before they count."),
+    click.option("--health-start-interval", type=DURATION, default=0.0, help="Until they count."),
     click.option("--health-retries", type=int, default=0, help="Failures until unhealthy."),
     _flag("--no-healthcheck", help="Disable the image's health check."),
     click.option("--platform", default="", help="Platform of the image: linux/arm64."),
@@ -215,13 +216,19 @@ _RESOURCES = (
 
 
 def _resources(o: dict[str, Any]) -> dict[str, Any]:
-    found = {name: o[name] for name in _RESOURCES if o[name] is not None}
+    found = limits(o)
     if o["memory"] and o["memory_swap"] is None:
         found["memory_swap"] = 2 * o["memory"]  # as much swap as memory, docker's default
-    if o["cpus"] is not None:
-        found["nano_cpus"] = o["cpus"]
     if o["oom_kill_disable"]:
         found["oom_kill_disable"] = True
+    return found
+
+
+def limits(o: dict[str, Any]) -> dict[str, Any]:
+    """The members of ``Resources`` that are given."""
+    found = {name: o[name] for name in _RESOURCES if o.get(name) is not None}
+    if o["cpus"] is not None:
+        found["nano_cpus"] = o["cpus"]
     for name in ("cpuset_cpus", "cpuset_mems"):
         if o[name]:
             found[name] = o[name]
@@ -279,7 +286,7 @@ def _health(o: dict[str, Any]) -> dict[str, Any] | None:
         return {"test": ["NONE"]}
     found: dict[str, Any] = {
         name: o[f"health_{name}"]
-        for name in ("interval", "timeout", "start_period", "retries")
+        for name in ("interval", "timeout", "start_period", "start_interval", "retries")
         if o[f"health_{name}"]
     }
     if o["health_cmd"]:

@@ -68,9 +68,11 @@ def status(record: Record, now: float | None = None) -> str:
     code = state.get("exit_code", 0)
     up = human.ago(state.get("started_at", 0), now).removesuffix(" ago")
     ended = human.ago(state.get("finished_at", 0), now)
+    checked = (state.get("health") or {}).get("status", "")
+    checked = {"": "", "starting": " (health: starting)"}.get(checked, f" ({checked})")
     texts = {
         "created": "Created",
-        "running": f"Up {up}",
+        "running": f"Up {up}{checked}",
         "paused": f"Up {up} (Paused)",
         "restarting": f"Restarting ({code}) {ended}",
         "removing": "Removal In Progress",

@@ -135,6 +135,24 @@ class Container(_Record):
     def unpause(self) -> None:
         self._call("unpause_container")
 
+    def rename(self, name: str) -> Container:
+        self.attrs = self._call("rename_container", name=name)
+        return self
+
+    def update(
+        self, *, resources: Mapping[str, Any] | None = None,
+        restart: Mapping[str, Any] | None = None,
+    ) -> Container:  # fmt: skip
+        """New limits (``Resources`` in docs/protocol.md) or another restart policy."""
+        changes = {"resources": resources, "restart": restart}
+        given = {name: dict(value) for name, value in changes.items() if value is not None}
+        self.attrs = self._call("update_container", changes=given)
+        return self
+
+    def stats(self) -> dict[str, Any]:
+        """What it uses now: ``counters`` and ``networks``."""
+        return dict(self._call("container_stats"))
+
     def resize(self, rows: int, cols: int) -> None:
         self._call("resize_container", rows=rows, cols=cols)
 

@@ -134,11 +134,10 @@ async def top(call: Call) -> web.Response:
     if record.state.status not in ("running", "paused"):
         raise FailedPrecondition(f"container {record.id} is not running")
     arguments = call.text("ps_args") or "-ef"
-    if arguments != "-ef":
-        raise Unimplemented(
-            f"docker top with ps options ({arguments}) is not implemented by corten yet"
-        )
     pids = await call.engine.top_container(TENANT, record.id)
+    if arguments != "-ef":
+        titles, rows = await processes.by_ps(arguments.split(), pids)
+        return json({"Titles": titles, "Processes": rows})
     return json({"Titles": processes.TITLES, "Processes": processes.table(pids)})
 
 

@@ -9,7 +9,7 @@ from corten.dockerapi import endpoints, merge
 from corten.dockerapi.hostview import host_config, port_map
 from corten.dockerapi.times import ZERO, rfc3339
 from corten.dockerapi.versions import Version
-from corten.engine.types import Container, Endpoint, MountRequest, State
+from corten.engine.types import Container, Endpoint, Health, MountRequest, State
 
 
 def container(
@@ -80,10 +80,27 @@ def _state(state: State) -> dict[str, Any]:
         "OOMKilled": state.oom_killed,
         "Dead": status == "dead",
         "Pid": state.pid if alive else 0,
-        "ExitCode": 0 if alive else state.exit_code,
+        "ExitCode": 0 if status in ("running", "paused") else state.exit_code,
         "Error": state.error,
         "StartedAt": rfc3339(state.started_at),
         "FinishedAt": rfc3339(state.finished_at) if state.finished_at else ZERO,
+        **({} if state.health is None else {"Health": _health(state.health)}),
+    }
+
+
+def _health(health: Health) -> dict[str, Any]:
+    return {
+        "Status": health.status,
+        "FailingStreak": health.failing_streak,
+        "Log": [
+            {
+                "Start": rfc3339(one.start),
+                "End": rfc3339(one.end),
+                "ExitCode": one.exit_code,
+                "Output": one.output,
+            }
+            for one in health.log
+        ],
     }
 
 

@@ -6,10 +6,14 @@ from corten.dockerapi.requests import HostConfig
 from corten.engine.types import Resources, Ulimit
 
 
-def resources(host: HostConfig) -> Resources:
-    """The engine's resources."""
+def resources(host: HostConfig, *, default_swap: bool = True) -> Resources:
+    """The engine's resources.
+
+    Arguments:
+        default_swap: a limit of memory alone brings as much swap.
+    """
     memory, swap = host.memory or 0, host.memory_swap or 0
-    if memory > 0 and not swap:
+    if memory > 0 and not swap and default_swap:
         swap = 2 * memory
     pids = host.pids_limit or 0
     swappiness = host.memory_swappiness

@@ -9,9 +9,6 @@ from corten.dockerapi.call import Call, failure
 # method, pattern, what it would do
 MISSING = (
     ("GET", "/containers/{id}/attach/ws", "attaching over a WebSocket"),
-    ("POST", "/containers/{id}/rename", "renaming a container"),
-    ("GET", "/containers/{id}/stats", "statistics of a container"),
-    ("POST", "/containers/{id}/update", "changing a container's limits"),
     ("POST", "/build", "building images"),
     ("POST", "/build/cancel", "building images"),
     ("POST", "/session", "building images with BuildKit"),

@@ -5,6 +5,7 @@ dockerd runs the host's ``ps``; a handful of small files says the same without a
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 import pwd
@@ -12,6 +13,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
+
+from corten.errors import InvalidArgument
 
 TITLES = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
 _PTS_MAJOR_FIRST, _PTS_MAJOR_LAST = 136, 143  # Documentation/admin-guide/devices.txt
@@ -35,6 +38,41 @@ def table(pids: Iterable[int]) -> list[list[str]]:
     """
     rows = (_row(pid) for pid in pids)
     return [row for row in rows if row is not None]
+
+
+async def by_ps(arguments: list[str], pids: Iterable[int]) -> tuple[list[str], list[list[str]]]:
+    """Titles and rows as the host's ``ps`` prints them with options of the user's.
+
+    Raises:
+        InvalidArgument: it does not understand them, or they leave out the PID.
+    """
+    process = await asyncio.create_subprocess_exec(
+        "ps", *arguments, stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, error = await process.communicate()
+    if process.returncode:
+        raise InvalidArgument(f"Error running ps: {error.decode(errors='replace').strip()}")
+    return chosen(out.decode(errors="replace"), set(pids))
+
+
+def chosen(output: str, pids: set[int]) -> tuple[list[str], list[list[str]]]:
+    """The rows of ``ps``'s output that are of these processes; the last column may hold blanks.
+
+    Raises:
+        InvalidArgument: there is no column PID.
+    """
+    lines = output.splitlines()
+    titles = lines[0].split() if lines else []
+    if "PID" not in titles:
+        raise InvalidArgument("Couldn't find PID field in ps output")
+    column = titles.index("PID")
+    rows = [line.split(None, len(titles) - 1) for line in lines[1:]]
+    return titles, [row for row in rows if len(row) > column and _number(row[column]) in pids]
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdigit() else -1
 
 
 def parse_stat(text: str) -> Stat:

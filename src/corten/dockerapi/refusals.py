@@ -45,12 +45,6 @@ def check(body: CreateBody, host: HostConfig) -> None:
 def warnings(body: CreateBody, host: HostConfig) -> list[str]:
     """What the user should know of a container that is made all the same."""
     result = []
-    policy = host.restart_policy.name if host.restart_policy else ""
-    if policy not in (None, "", "no"):
-        result.append(f"The restart policy {policy} is recorded; corten does not apply it yet.")
-    test = body.healthcheck.test if body.healthcheck else None
-    if test and test != ["NONE"]:
-        result.append("The health check is recorded; corten does not run it yet.")
     if host.oom_kill_disable and not host.memory:
         result.append(
             "OOM killer is disabled for the container, but no memory limit is set, "

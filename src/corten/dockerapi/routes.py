@@ -8,6 +8,7 @@ from aiohttp import web
 
 from corten.dockerapi import (
     archive,
+    changes,
     containers,
     events,
     exchange,
@@ -15,6 +16,7 @@ from corten.dockerapi import (
     images,
     networks,
     prune,
+    stats,
     streaming,
     system,
     volumes,
@@ -38,6 +40,9 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("GET", "/containers/{id}/json", containers.inspect_container),
     ("GET", "/containers/{id}/top", containers.top),
     ("GET", "/containers/{id}/logs", streaming.logs),
+    ("GET", "/containers/{id}/stats", stats.stats),
+    ("POST", "/containers/{id}/update", changes.update),
+    ("POST", "/containers/{id}/rename", changes.rename),
     ("POST", "/containers/{id}/start", containers.start),
     ("POST", "/containers/{id}/stop", containers.stop),
     ("POST", "/containers/{id}/restart", containers.restart),

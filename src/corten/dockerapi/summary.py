@@ -8,6 +8,7 @@ from typing import Any
 
 from corten.dockerapi import endpoints, inspect, ports, query
 from corten.dockerapi.times import human
+from corten.engine.states import is_running
 from corten.engine.types import Container, State
 from corten.errors import InvalidArgument, NotFound
 
@@ -66,7 +67,9 @@ def command(record: Container) -> str:
 def status(state: State, now: int) -> str:
     """The words of ``docker ps``."""
     if state.status == "running":
-        return f"Up {human((now - state.started_at) / 1e9)}"
+        words = {"starting": " (health: starting)", "healthy": " (healthy)"}
+        checked = "" if state.health is None else words.get(state.health.status, " (unhealthy)")
+        return f"Up {human((now - state.started_at) / 1e9)}{checked}"
     if state.status == "paused":
         return f"Up {human((now - state.started_at) / 1e9)} (Paused)"
     if state.status == "restarting":
@@ -103,7 +106,7 @@ def select(
     )
     chosen = _bounds(newest_first, wanted)
     if not everything:
-        chosen = [record for record in chosen if record.state.status in ("running", "paused")]
+        chosen = [record for record in chosen if is_running(record)]
     tests = _tests(wanted, resolve, labels)
     chosen = [record for record in chosen if all(test(record) for test in tests)]
     return chosen[:limit] if limit > 0 else chosen
@@ -148,7 +151,9 @@ def _tests(
             record.state.status == "exited" and str(record.state.exit_code) in wanted["exited"]
         ),
         "expose": lambda record: _any_port(wanted["expose"], record.config.exposed_ports),
-        "health": lambda record: "none" in wanted["health"],
+        "health": lambda record: (
+            (record.state.health.status if record.state.health else "none") in wanted["health"]
+        ),
         "id": lambda record: any(record.id.startswith(value) for value in wanted["id"]),
         "is-task": lambda record: bool({"false", "0"} & set(wanted["is-task"])),
         "label": lambda record: query.match_labels(wanted["label"], labels(record)),

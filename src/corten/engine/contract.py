@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 
 from corten.engine.types import (
     Auth,
+    Changes,
     Container,
     ContainerConfig,
     ContainerUsage,
@@ -33,6 +34,7 @@ from corten.engine.types import (
     Progress,
     Pruned,
     PruneFilter,
+    Stats,
     Tenant,
     Volume,
 )
@@ -133,13 +135,20 @@ class Engine(Protocol):
         until: int = 0,
     ) -> AsyncIterator[LogLine]: ...
 
-    async def update_container(self, tenant: Tenant, ref: str, changes: Any) -> Container: ...
+    async def update_container(self, tenant: Tenant, ref: str, changes: Changes) -> Container:
+        """New limits, also of a running one, or another restart policy."""
+
+    async def rename_container(self, tenant: Tenant, ref: str, name: str) -> Container:
+        """AlreadyExists: another one has the name."""
 
     def container_identity(self, tenant: Tenant, ref: str) -> Identity | None:
         """Whom the container's first process runs as; None: it does not run."""
 
     async def top_container(self, tenant: Tenant, ref: str) -> list[int]:
         """Process ids (of the daemon's PID namespace) in the container's cgroup."""
+
+    async def container_stats(self, tenant: Tenant, ref: str) -> Stats:
+        """What it uses now; without counters if it does not run."""
 
     # containers' files -----------------------------------------------------------------
     # An archive travels over the ``sock`` of a Transfer; leaving it early ends what was begun.

@@ -8,7 +8,8 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from corten.engine import facts, states
+from corten.engine import facts, states, statistics
+from corten.engine.changing import Changer
 from corten.engine.closing import closing
 from corten.engine.contract import ProgressSink, WaitCondition
 from corten.engine.copying import Copier
@@ -16,6 +17,7 @@ from corten.engine.creating import Creator
 from corten.engine.disk import Disk
 from corten.engine.exchange import Exchange
 from corten.engine.execs import Execs
+from corten.engine.health import HealthKeeper
 from corten.engine.identities import identity_of
 from corten.engine.joining import Joiner
 from corten.engine.library import Library
@@ -24,6 +26,7 @@ from corten.engine.netadmin import NetworkAdmin
 from corten.engine.operations import logged
 from corten.engine.parts import Parts
 from corten.engine.podding import Pods
+from corten.engine.policies import Policies
 from corten.engine.recovery import Recovery
 from corten.engine.removing import Remover
 from corten.engine.restarting import Restarter
@@ -34,6 +37,7 @@ from corten.engine.stopping import Signaller
 from corten.engine.streams import Streams
 from corten.engine.types import (
     Auth,
+    Changes,
     Container,
     ContainerConfig,
     ContainerUsage,
@@ -51,6 +55,7 @@ from corten.engine.types import (
     PodConfig,
     Pruned,
     PruneFilter,
+    Stats,
     Tenant,
     Volume,
 )
@@ -95,8 +100,11 @@ class Engine:
         self._joiner = Joiner(parts)
         self._starter = Starter(parts, self._runs, self._joiner, using)
         self._restarter = Restarter(parts, self._signaller, self._starter)
+        self._changer = Changer(parts)
+        self._policies = Policies(parts, self._starter)
         self._streams = Streams(parts)
         self._execs = Execs(parts)
+        self._health = HealthKeeper(parts)
         self._pods = Pods(parts, self._signaller, self._remover)
         self._networks = NetworkAdmin(parts)
         self._copier = Copier(parts, self._library)
@@ -144,6 +152,7 @@ class Engine:
         await parts.launcher.ready()
         await logged(parts.resolver.recover(), "resolver")
         parts.netns.fill()
+        self._policies.resume()
 
     async def close(self) -> None:
         """A clean stop: operations under way get a moment, containers go on."""
@@ -166,8 +175,12 @@ class Engine:
         record = self._parts.view.containers.get(container_id)
         if container_id in self._parts.restarting:
             return
-        if record is not None and record.config.auto_remove:
+        if record is None:
+            return
+        if record.config.auto_remove:
             self._remover.begin(container_id)
+        else:
+            self._policies.after_exit(record)
 
     # containers ------------------------------------------------------------------------
 
@@ -281,8 +294,11 @@ class Engine:
         record = states.require_running(self._parts.view.container(tenant, ref))
         await self._parts.runs[record.id].monitor.call(ReopenLog())
 
-    async def update_container(self, tenant: Tenant, ref: str, changes: Any) -> Container:
-        return await self._signaller.update(tenant, ref, changes)
+    async def update_container(self, tenant: Tenant, ref: str, changes: Changes) -> Container:
+        return await self._changer.update(tenant, ref, changes)
+
+    async def rename_container(self, tenant: Tenant, ref: str, name: str) -> Container:
+        return await self._changer.rename(tenant, ref, name)
 
     def container_identity(self, tenant: Tenant, ref: str) -> Identity | None:
         record = self._parts.view.container(tenant, ref)
@@ -290,6 +306,9 @@ class Engine:
 
     async def top_container(self, tenant: Tenant, ref: str) -> list[int]:
         return await self._signaller.top(tenant, ref)
+
+    async def container_stats(self, tenant: Tenant, ref: str) -> Stats:
+        return await statistics.container_stats(self._parts, tenant, ref)
 
     async def _freeze(self, tenant: Tenant, ref: str, frozen: bool) -> None:
         act = self._signaller.pause if frozen else self._signaller.unpause

@@ -37,6 +37,7 @@ from corten.errors import (
     FailedPrecondition,
     InvalidArgument,
     NotFound,
+    Unimplemented,
 )
 from corten.images.host import view as hostview
 
@@ -241,6 +242,8 @@ class Creator:
         parts.settings.container_cgroup(record.id, config.cgroup_parent)
         if config.runtime not in ("", "native") and config.runtime not in parts.settings.runtimes:
             raise InvalidArgument(f"unknown or invalid runtime name: {config.runtime}")
+        if config.init and config.runtime not in ("", "native"):
+            raise Unimplemented(f"--init with the runtime {config.runtime} is not offered")
         unknown = HostDevice(path="", kind="c", major=0, minor=0, mode=0)
         around = Surroundings(
             cgroup="/",

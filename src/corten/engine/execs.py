@@ -155,6 +155,10 @@ class Execs:
             raise FailedPrecondition(
                 f"Container {record.name} is paused, unpause the container before exec"
             )
+        if record.state.status == "restarting":
+            raise FailedPrecondition(
+                f"Container {record.id} is restarting, wait until the container is running"
+            )
         run = self._parts.runs.get(record.id)
         if run is None or not states.is_running(record):
             raise FailedPrecondition(f"container {record.id} is not running")

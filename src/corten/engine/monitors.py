@@ -15,12 +15,14 @@ from corten.launch.client import Event, Reply
 from corten.launch.messages import (
     EVENT_EXEC_EXIT,
     EVENT_EXIT,
+    EVENT_HEALTH,
     EVENT_OOM,
     Create,
     Created,
     CreatePod,
     Delete,
     Exit,
+    HealthChecked,
     Message,
     MonitorState,
     Subscribe,
@@ -38,12 +40,14 @@ class EventSink:
 
     Attributes:
         exec_exited: an exec's process has ended.
+        health_checked: one check is done.
         out_of_memory: the kernel killed processes of the container.
     """
 
     def __init__(self) -> None:
         self.exec_exited: Callable[[str, Exit], None] = lambda _id, _exit: None
         self.out_of_memory: Callable[[str], None] = lambda _id: None
+        self.health_checked: Callable[[str, HealthChecked], None] = lambda _id, _checked: None
 
 
 class Monitor:
@@ -187,6 +191,8 @@ class Monitor:
                 self.exited.set_result(event.data)
         elif event.name == EVENT_EXEC_EXIT and isinstance(event.data, Exit):
             self._sink.exec_exited(self.id, event.data)
+        elif event.name == EVENT_HEALTH and isinstance(event.data, HealthChecked):
+            self._sink.health_checked(self.id, event.data)
         elif event.name == EVENT_OOM:
             self._sink.out_of_memory(self.id)
 

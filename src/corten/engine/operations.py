@@ -79,11 +79,12 @@ class Operations:
             await asyncio.wait(waiting, timeout=_MOMENT)
         return bool(waiting)
 
-    def watch(self, work: Coroutine[Any, Any, Any], name: str) -> None:
+    def watch(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """A background task that waits for what may never come: a clean stop doesn't."""
         task = self.background(work, name)
         self._watches.add(task)
         task.add_done_callback(self._watches.discard)
+        return task
 
     def running(self) -> list[tuple[str, ...]]:
         """Keys of what is under way."""

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from corten.snapshots.protocol import Snapshotter
 
 
+async def _nothing(_container_id: str) -> bool:
+    return False
+
+
 class Parts:
     """The shared parts of one engine.
 
@@ -41,6 +45,8 @@ class Parts:
         files, paths, groups: pools for our own directories, for paths that users name, and
             for cgroups.
         pod_monitors: of pods that are ready, by id.
+        give_up: ends the waiting of a container whose policy would start it again; whether it
+            was waiting.
         auto_remove: begins the removal of a container that is made to be removed; may be
             awaited.
         freeze: pauses (True) or resumes a container.
@@ -75,5 +81,6 @@ class Parts:
         self.attaching: dict[str, list[tuple[Attach, socket.socket]]] = {}
         self.restarting: set[str] = set()
         self.sink = EventSink()
+        self.give_up: Callable[[str], Awaitable[bool]] = _nothing
         self.auto_remove: Callable[[str], asyncio.Task[None]]
         self.freeze: Callable[[Tenant, str, bool], Awaitable[None]]

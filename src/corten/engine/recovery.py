@@ -14,6 +14,7 @@ from corten.engine.boot import wall_ns
 from corten.engine.creating import Creator
 from corten.engine.door import Tx
 from corten.engine.execs import Execs
+from corten.engine.healthrules import from_monitor
 from corten.engine.monitors import Monitor, until_connected
 from corten.engine.networking import endpoints_of, requests_of
 from corten.engine.parts import Parts
@@ -132,11 +133,11 @@ class Recovery:
 
     async def _container(self, record: Container, starting: bool) -> None:
         run_dir = self._parts.settings.run_dir(record.id)
-        if states.is_running(record) and record.state.boot_id != self._parts.boot_id:
+        if states.has_process(record) and record.state.boot_id != self._parts.boot_id:
             await self._rebooted(record)
         elif self._is_live(run_dir):
             await self._reconnect(record, run_dir)
-        elif states.is_running(record) or starting:
+        elif states.has_process(record) or starting:
             await self._gone(record, run_dir)
 
     async def _rebooted(self, record: Container) -> None:
@@ -208,7 +209,7 @@ class Recovery:
     def _seen_running(self, tx: Tx, record: Container, state: MonitorState) -> None:
         """Make the record say what the monitor's state says."""
         now = tx.container(record.id)
-        if not states.is_running(now) and state.started_at:
+        if not states.has_process(now) and state.started_at:
             now = states.started(
                 now, pid=state.pid, started_at=state.started_at, boot_id=tx.boot_id
             )
@@ -216,8 +217,11 @@ class Recovery:
             now = tx.put_container(msgspec.structs.replace(now, endpoints=endpoints))
             tx.container_event(now, "start")
         wanted = "paused" if state.status == "paused" else "running"
-        if states.is_running(now) and now.state.status != wanted:
-            tx.put_container(states.with_status(now, wanted))
+        if states.has_process(now) and now.state.status != wanted:
+            now = tx.put_container(states.with_status(now, wanted))
+        if state.health and states.has_process(now):
+            checked = msgspec.structs.replace(now.state, health=from_monitor(state.health))
+            tx.put_container(msgspec.structs.replace(now, state=checked))
 
     async def _gone(self, record: Container, run_dir: str) -> None:
         """No monitor lives: what it left tells how the container ended."""

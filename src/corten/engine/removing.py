@@ -9,7 +9,7 @@ from corten.engine.door import Tx
 from corten.engine.operations import both
 from corten.engine.parts import Parts
 from corten.engine.runs import finish
-from corten.engine.stopping import Signaller
+from corten.engine.stopping import Signaller, not_again
 from corten.engine.trees import remove_tree
 from corten.engine.types import Container, Tenant, Volume
 from corten.engine.volumes.using import Using
@@ -30,8 +30,11 @@ class Remover:
         """See ``contract.Engine.remove_container``."""
         record = self._parts.view.container(tenant, ref)
         if states.is_running(record) and not force:
+            which = {"restarting": "restarting", "paused": "paused"}.get(
+                record.state.status, "running"
+            )
             raise FailedPrecondition(
-                f"You cannot remove a running container {record.id}. Stop the container before"
+                f"You cannot remove a {which} container {record.id}. Stop the container before"
                 " attempting removal or force remove"
             )
         await self._parts.operations.run(
@@ -57,8 +60,8 @@ class Remover:
 
     async def _remove(self, container_id: str, force: bool, volumes: bool) -> None:
         parts = self._parts
-        if force and container_id in parts.runs:
-            await self._kill(container_id)
+        if force:
+            await self._end(container_id)
         async with parts.locks.hold(("container", container_id)):
             record = parts.view.containers.get(container_id)
             if record is None:
@@ -79,9 +82,15 @@ class Remover:
             )
             await self.finish(record, volumes=volumes)
 
-    async def _kill(self, container_id: str) -> None:
-        # A stop with no patience: the same steps, the same errors.
-        await self._signaller.finish_stop(container_id, 9, 0)
+    async def _end(self, container_id: str) -> None:
+        """Nothing of it runs any more, nor will its policy start it again."""
+        record = self._parts.view.containers.get(container_id)
+        if record is not None and record.config.restart.name != "no":
+            await self._parts.door.commit(lambda tx: not_again(tx, container_id))
+            await self._parts.give_up(container_id)
+        if container_id in self._parts.runs:
+            # A stop with no patience: the same steps, the same errors.
+            await self._signaller.finish_stop(container_id, 9, 0)
 
     async def finish(self, record: Container, *, volumes: bool) -> None:
         """The rest of a removal whose intent is written; idempotent.

@@ -7,18 +7,20 @@ import os
 import shutil
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
+from typing import Any
 
-from corten.engine import etcfiles, hostfacts, logconfig, specgen
+from corten.engine import etcfiles, healthrules, hostfacts, logconfig, specgen
 from corten.engine.joining import Joiner
 from corten.engine.networking import Plug
 from corten.engine.parts import Parts
+from corten.engine.specgen import capabilities
 from corten.engine.specgen.build import Surroundings
 from corten.engine.specgen.build import hostname as hostname_of
 from corten.engine.specgen.devices import HostDevice
 from corten.engine.specgen.mounts import bound_device
 from corten.engine.specgen.signals import signal_number, stop_timeout
 from corten.engine.trees import fresh_directory
-from corten.engine.types import Container, MountRequest, Volume
+from corten.engine.types import Container, ExecConfig, MountRequest, Volume
 from corten.engine.volumes import files
 from corten.engine.volumes.using import Using
 from corten.errors import InvalidArgument
@@ -107,9 +109,23 @@ class Requests:
             stop_signal=str(signal_number(config.stop_signal or "TERM")),
             stop_timeout=stop_timeout(config),
             systemd_cgroup=parts.settings.cgroup_driver == "systemd",
+            health=self._health(record),
             seccomp="" if privileged else _seccomp(config.security.seccomp),
         )
         return request, {"config": memfd, **{f"ns.{kind}": fd for kind, fd in spaces.items()}}
+
+    def _health(self, record: Container) -> dict[str, Any]:
+        config = record.config
+        words = healthrules.program(config.health)
+        if not words or config.health is None:
+            return {}
+        process = specgen.exec_process(
+            ExecConfig(args=words),
+            config,
+            hostname=hostname_of(record, self._parts.host.hostname),
+            capabilities=capabilities.granted(config.security, self._parts.host.capabilities),
+        )
+        return healthrules.request(config.health, process)
 
     def _root(self, record: Container) -> tuple[Mount, ...]:
         mounts = self._parts.snapshots.mounts(record.id)

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from corten.engine import states
+from corten.engine import restartrules, states
 from corten.engine.boot import wall_ns
 from corten.engine.door import Tx
 from corten.engine.monitors import Monitor
@@ -202,7 +202,7 @@ def record_oom(tx: Tx, container_id: str) -> None:
     """The kernel killed a process of a container that goes on; told once a run, as Docker's
     ``OOMKilled`` says it."""
     record = tx.container(container_id)
-    if not states.is_running(record) or record.state.oom_killed:
+    if not states.has_process(record) or record.state.oom_killed:
         return
     state = msgspec.structs.replace(record.state, oom_killed=True)
     tx.container_event(tx.put_container(msgspec.structs.replace(record, state=state)), "oom")
@@ -211,7 +211,7 @@ def record_oom(tx: Tx, container_id: str) -> None:
 def record_exit(tx: Tx, container_id: str, outcome: Outcome) -> None:
     """The exit, once: whoever comes second changes nothing."""
     record = tx.container(container_id)
-    if not states.is_running(record):
+    if not states.has_process(record):
         return
     ended = states.exited(
         record,
@@ -221,6 +221,9 @@ def record_exit(tx: Tx, container_id: str, outcome: Outcome) -> None:
         reason=outcome.reason,
         error=outcome.error,
     )
+    if restartrules.wanted(record, outcome.code):
+        ended = states.with_status(ended, "restarting")
+        ended = msgspec.structs.replace(ended, restart_count=record.restart_count + 1)
     tx.put_container(msgspec.structs.replace(ended, endpoints=()))
     if outcome.oom_killed and not record.state.oom_killed:
         tx.container_event(ended, "oom")

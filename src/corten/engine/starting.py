@@ -51,24 +51,30 @@ class Starter:
         self._joiner = joiner
         self._requests = Requests(parts, joiner, using)
 
-    async def start(self, tenant: Tenant, ref: str) -> Container:
-        """See ``contract.Engine.start_container``."""
-        record = self._parts.view.container(tenant, ref)
-        return await self._parts.operations.run(("start", record.id), lambda: self._start(record))
+    async def start(self, tenant: Tenant, ref: str, *, by_policy: bool = False) -> Container:
+        """See ``contract.Engine.start_container``.
 
-    async def _start(self, found: Container) -> Container:
+        Arguments:
+            by_policy: nobody asked for it now: what was counted and decided stays.
+        """
+        record = self._parts.view.container(tenant, ref)
+        return await self._parts.operations.run(
+            ("start", record.id), lambda: self._start(record, by_policy)
+        )
+
+    async def _start(self, found: Container, by_policy: bool) -> Container:
         parts = self._parts
         pod = [("pod", found.pod_id)] if found.pod_id else []
         async with parts.locks.hold(*pod, ("container", found.id)):
             record = parts.view.containers.get(found.id)
             if record is None:
                 raise NotFound(f"No such container: {found.id}")
-            if states.is_running(record):
+            if states.has_process(record) if by_policy else states.is_running(record):
                 raise NotModified(f"container {record.id} runs already")
             earlier = parts.runs.get(record.id)
             if earlier is not None:
                 await finish(parts, earlier)
-            outcome = await self._run(record)
+            outcome = await self._run(record, by_policy)
         if isinstance(outcome, Container):
             return outcome
         if record.config.auto_remove:
@@ -76,12 +82,10 @@ class Starter:
             await asyncio.wait((parts.auto_remove(record.id),), timeout=_MOMENT)
         raise outcome
 
-    async def _run(self, record: Container) -> Container | Exception:
+    async def _run(self, record: Container, by_policy: bool) -> Container | Exception:
         """The container as it runs, or why it does not: then all is taken back."""
         parts, clock = self._parts, Clock()
-        intent = await parts.door.commit(
-            lambda tx: tx.begin("start", "container", record.id, record.tenant)
-        )
+        intent = await parts.door.commit(lambda tx: _begin(tx, record, by_policy))
         clock.step("record")
         run_dir = parts.settings.run_dir(record.id)
         run = Run(record, Monitor(record.id, run_dir, parts.sink), networked=False)
@@ -167,6 +171,14 @@ class Starter:
             tx.end(intent)
 
         await logged(self._parts.door.commit(step), f"start of {record.id[:12]}")
+
+
+def _begin(tx: Tx, record: Container, by_policy: bool) -> int:
+    """Write that the start begins; whoever asks for one begins to count anew."""
+    if not by_policy and (record.stopped or record.restart_count):
+        fresh = msgspec.structs.replace(tx.container(record.id), stopped=False, restart_count=0)
+        tx.put_container(fresh)
+    return tx.begin("start", "container", record.id, record.tenant)
 
 
 def _record_start(

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import msgspec
 
 from corten.engine import states
-from corten.engine.checks import check_resources
 from corten.engine.door import Tx
 from corten.engine.parts import Parts
 from corten.engine.runs import Run, settle
-from corten.engine.specgen.resources import linux_resources
 from corten.engine.specgen.signals import signal_number, stop_timeout
-from corten.engine.types import Container, Resources, Tenant
+from corten.engine.types import Container, Tenant
 from corten.errors import (
     DeadlineExceeded,
     FailedPrecondition,
-    InvalidArgument,
     NotFound,
     NotModified,
     Unavailable,
 )
 from corten.launch import groups
-from corten.launch.messages import Kill, Message, Pause, Resize, Resume, Update
+from corten.launch.messages import Kill, Message, Pause, Resize, Resume
 
 _KILL = 9
 _AFTER_KILL = 30.0  # seconds for SIGKILL to work; a process in the kernel may take longer
@@ -57,20 +53,24 @@ class Signaller:
     async def _stop(self, container_id: str, number: int, timeout: float) -> Container:
         await settle(self._parts, container_id)
         record = self._record(container_id)
+        if record.state.status == "restarting" and await self._parts.give_up(container_id):
+            return await self._parts.door.commit(lambda tx: _told(tx, container_id, "stop"))
+        record = self._record(container_id)
         if not states.is_running(record):
             raise NotModified(f"container {container_id} does not run")
-        intent = await self._parts.door.commit(
-            lambda tx: tx.begin(
+
+        def begin(tx: Tx) -> int:
+            not_again(tx, container_id)
+            return tx.begin(
                 "stop", "container", container_id, record.tenant, signal=number, timeout=timeout
             )
-        )
+
+        intent = await self._parts.door.commit(begin)
         await self.finish_stop(container_id, number, timeout)
 
         def ended(tx: Tx) -> Container:
             tx.end(intent)
-            now = tx.container(container_id)
-            tx.container_event(now, "stop")
-            return now
+            return _told(tx, container_id, "stop")
 
         try:
             return await self._parts.door.commit(ended)
@@ -116,7 +116,13 @@ class Signaller:
     async def kill(self, tenant: Tenant, ref: str, *, signal: str) -> None:
         """See ``contract.Engine.kill_container``."""
         number = signal_number(signal or "KILL")
+        record = self._parts.view.container(tenant, ref)
+        if record.state.status == "restarting" and await self._parts.give_up(record.id):
+            return
         run = await self._running(tenant, ref, "kill container")
+        ends = number in (_KILL, signal_number(record.config.stop_signal or "TERM"))
+        if ends and record.config.restart.name != "no":
+            await self._parts.door.commit(lambda tx: not_again(tx, record.id))
         try:
             await self._send(run, number)
         except NotFound:
@@ -180,35 +186,6 @@ class Signaller:
         run_dir = self._parts.settings.run_dir(record.id)
         return await self._parts.groups.run(groups.run_pids, run_dir, deadline=10.0)
 
-    async def update(self, tenant: Tenant, ref: str, changes: Any) -> Container:
-        """New limits, and what else may change of a container that exists.
-
-        Arguments:
-            changes: a ``Resources`` whose set fields replace the old ones.
-        """
-        if not isinstance(changes, Resources):
-            raise InvalidArgument("only resources can be updated")
-        record = self._parts.view.container(tenant, ref)
-        async with self._parts.locks.hold(("container", record.id)):
-            record = self._record(record.id)
-            resources = _merged(record.config.resources, changes)
-            if tenant == "docker":
-                check_resources(resources, cpus=self._parts.host.cpus)
-            swap = self._parts.host.swap_accounting
-            document = linux_resources(resources, swap_accounting=swap)
-            run = self._parts.runs.get(record.id)
-            if run is not None and states.is_running(record):
-                await run.monitor.call(Update(resources=document))
-
-            def step(tx: Tx) -> Container:
-                now = tx.container(record.id)
-                config = msgspec.structs.replace(now.config, resources=resources)
-                changed = tx.put_container(msgspec.structs.replace(now, config=config))
-                tx.container_event(changed, "update")
-                return changed
-
-            return await self._parts.door.commit(step, durable=True)
-
     def _record(self, container_id: str) -> Container:
         record = self._parts.view.containers.get(container_id)
         if record is None:
@@ -220,6 +197,10 @@ class Signaller:
         await settle(self._parts, record.id)
         record = self._record(record.id)
         run = self._parts.runs.get(record.id)
+        if record.state.status == "restarting":
+            raise FailedPrecondition(
+                f"Container {record.id} is restarting, wait until the container is running"
+            )
         if run is None or not states.is_running(record):
             raise FailedPrecondition(
                 f"Cannot {action}: {ref}: Container {record.id} is not running"
@@ -227,10 +208,14 @@ class Signaller:
         return run
 
 
-def _merged(old: Resources, changes: Resources) -> Resources:
-    given = {
-        name: value
-        for name in Resources.__struct_fields__
-        if (value := getattr(changes, name)) not in (None, "", {})
-    }
-    return msgspec.structs.replace(old, **given)
+def not_again(tx: Tx, container_id: str) -> None:
+    """Somebody ends it: its policy does not start it again."""
+    now = tx.container(container_id)
+    if not now.stopped:
+        tx.put_container(msgspec.structs.replace(now, stopped=True))
+
+
+def _told(tx: Tx, container_id: str, action: str) -> Container:
+    now = tx.container(container_id)
+    tx.container_event(now, action)
+    return now

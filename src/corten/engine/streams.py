@@ -30,6 +30,10 @@ class Streams:
             raise FailedPrecondition(
                 f"container {record.id} is paused, unpause the container before attach"
             )
+        if record.state.status == "restarting":
+            raise FailedPrecondition(
+                f"container {record.id} is restarting, wait until it is running"
+            )
         run = self._parts.runs.get(record.id)
         if run is None:
             raise FailedPrecondition(f"container {record.id} has ended")

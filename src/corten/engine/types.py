@@ -113,6 +113,13 @@ class RestartPolicy(Record, frozen=True, kw_only=True):
     maximum_retry_count: int = 0
 
 
+class Changes(Record, frozen=True, kw_only=True):
+    """What an update changes; of ``resources`` the fields that are set."""
+
+    resources: Resources | None = None
+    restart: RestartPolicy | None = None
+
+
 class HealthConfig(Record, frozen=True, kw_only=True):
     test: tuple[str, ...] = ()
     interval: float = 0
@@ -262,6 +269,23 @@ class PodConfig(Record, frozen=True, kw_only=True):
 # --- what there is ----------------------------------------------------------------------
 
 
+class HealthResult(Record, frozen=True, kw_only=True):
+    """One health check; ``exit_code`` -1: it could not run, or took too long."""
+
+    start: int
+    end: int
+    exit_code: int
+    output: str = ""
+
+
+class Health(Record, frozen=True, kw_only=True):
+    """What the health checks of a run say so far."""
+
+    status: Literal["starting", "healthy", "unhealthy"]
+    failing_streak: int = 0
+    log: tuple[HealthResult, ...] = ()  # the last five
+
+
 class State(Record, frozen=True, kw_only=True):
     """Run state of a container."""
 
@@ -275,6 +299,7 @@ class State(Record, frozen=True, kw_only=True):
     finished_at: int = 0
     restarting: bool = False
     boot_id: str = ""
+    health: Health | None = None  # None: nothing is checked
 
 
 class Endpoint(Record, frozen=True, kw_only=True):
@@ -321,7 +346,8 @@ class Container(Record, frozen=True, kw_only=True):
     hostname_path: str = ""
     hosts_path: str = ""
     resolv_path: str = ""
-    restart_count: int = 0
+    restart_count: int = 0  # by its policy, since somebody started it
+    stopped: bool = False  # by somebody, who does not want it started again
     endpoints: tuple[Endpoint, ...] = ()
     steps: tuple[StepTime, ...] = ()  # of the last start
     snapshotter: str = ""
@@ -486,6 +512,26 @@ class ExitStatus(Record, frozen=True, kw_only=True):
     error: str = ""
     oom_killed: bool = False
     finished_at: int = 0
+
+
+class Stats(Record, frozen=True, kw_only=True):
+    """What a container uses at a moment.
+
+    Fields:
+        counters: as ``corten.cgroups`` gives them; empty where it does not run.
+        networks: by interface: ``rx_bytes``, ``tx_packets`` and the like.
+        system_ns: processor time of the whole machine so far.
+        host_memory: bytes.
+    """
+
+    id: str
+    name: str
+    read_at: int
+    system_ns: int
+    cpus: int
+    host_memory: int
+    counters: dict[str, Any] = {}
+    networks: dict[str, dict[str, int]] = {}
 
 
 class LogLine(Record, frozen=True, kw_only=True):

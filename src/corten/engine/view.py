@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from corten.engine import ids
 from corten.engine.tables import pod_key
 from corten.engine.types import Container, Exec, Pod, PodConfig, Volume
@@ -91,6 +93,8 @@ class View:
         old = self.containers.get(record.id)
         if old is not None and old.name != record.name:
             del self._names[old.tenant, old.name]
+        if old is not None:
+            record = _with_checks(record, old)
         self.containers[record.id] = record
         self._names[record.tenant, record.name] = record.id
         if record.pod_id:
@@ -129,3 +133,17 @@ class View:
         old = self.execs.pop(exec_id, None)
         if old is not None:
             self._execs_of.get(old.container_id, {}).pop(exec_id, None)
+
+
+def _with_checks(record: Container, old: Container) -> Container:
+    """The results of health checks are newer here than in what is committed."""
+    mine, theirs = record.state.health, old.state.health
+    same = record.state.started_at == old.state.started_at
+    if mine is None or theirs is None or not same or not theirs.log:
+        return record
+    if mine.log and mine.log[-1].end >= theirs.log[-1].end:
+        return record
+    health = msgspec.structs.replace(mine, log=theirs.log, failing_streak=theirs.failing_streak)
+    return msgspec.structs.replace(
+        record, state=msgspec.structs.replace(record.state, health=health)
+    )

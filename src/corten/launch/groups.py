@@ -18,6 +18,16 @@ def run_pids(run_dir: str) -> list[int]:
     return open_group(state.cgroup).pids() if state is not None and state.cgroup else []
 
 
+def run_stats(run_dir: str) -> dict[str, Any]:
+    """Counters of the group of the container whose monitor has this run directory, see
+    ``corten.cgroups.base.Cgroup.stats``; empty if there is none."""
+    state = read_state(run_dir)
+    if state is None or not state.cgroup:
+        return {}
+    group = open_group(state.cgroup)
+    return group.stats() if group.exists() else {}
+
+
 def group_pids(path: str) -> list[int]:
     """Processes in the group and below; empty if there is no group."""
     return open_group(path).pids()

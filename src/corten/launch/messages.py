@@ -99,6 +99,25 @@ class RuntimeChoice(Message):
     args: tuple[str, ...] = ()
 
 
+class Health(Message):
+    """A health check; seconds.
+
+    Fields:
+        process: the specification's ``process`` object, complete.
+        interval: between the end of one and the begin of the next.
+        start_period: failures in it don't count, until one has succeeded.
+        start_interval: instead of ``interval`` in the start period; 0: the same.
+        retries: failures in a row that make it unhealthy.
+    """
+
+    process: dict[str, Any]
+    interval: float
+    timeout: float
+    start_period: float = 0
+    start_interval: float = 0
+    retries: int = 3
+
+
 # --- launcher ---------------------------------------------------------------------------
 
 
@@ -176,6 +195,7 @@ class Create(Message):
     seccomp: str = ""
     no_pivot: bool = False
     systemd_cgroup: bool = False
+    health: dict[str, Any] = {}  # Health; empty: none
 
 
 class Forked(Message):
@@ -490,6 +510,21 @@ class Started(Message):
     started_at: int
 
 
+class HealthChecked(Message):
+    """Event ``health``: one check is done.
+
+    Fields:
+        status: ``starting``, ``healthy``, ``unhealthy``, with it.
+        streak: failures in a row.
+        result: ``start``, ``end`` (nanoseconds since the epoch), ``code`` (-1: it could not run,
+            or took too long), ``output``.
+    """
+
+    status: str
+    streak: int
+    result: dict[str, Any]
+
+
 class OutOfMemory(Message):
     """Event ``oom``: processes of the container were killed; ``count`` so far."""
 
@@ -499,12 +534,14 @@ class OutOfMemory(Message):
 EVENT_START = "start"
 EVENT_EXIT = "exit"
 EVENT_OOM = "oom"
+EVENT_HEALTH = "health"
 EVENT_EXEC_START = "exec-start"
 EVENT_EXEC_EXIT = "exec-exit"
 EVENTS: dict[str, type[Message]] = {
     EVENT_START: Started,
     EVENT_EXIT: Exit,
     EVENT_OOM: OutOfMemory,
+    EVENT_HEALTH: HealthChecked,
     EVENT_EXEC_START: Started,
     EVENT_EXEC_EXIT: Exit,
 }
@@ -570,5 +607,6 @@ class MonitorState(Message):
     runtime: dict[str, Any] = {}
     tty: bool = False
     log_dropped: int = 0  # bytes that could not be written to the log
+    health: dict[str, Any] | None = None  # status, streak, log (of results)
     boot_id: str = ""
     execs: dict[str, Any] = {}

@@ -19,6 +19,7 @@ from corten.kernel.process import start_time
 from corten.launch import messages
 from corten.launch.children import Children
 from corten.launch.execs import Execs, failure_code
+from corten.launch.health import HealthChecks
 from corten.launch.logfile import open_log
 from corten.launch.loop import READ, Loop
 from corten.launch.peers import Listener, Peer, Request, describe
@@ -79,6 +80,7 @@ class Monitor:
         self._failure: CortenError | None = None
         self._drained = False
         self._going_down = False
+        self._health: HealthChecks | None = None
         self.execs = Execs(self.loop, self._children, runtime, state, self.tell, self._end_if_over)
 
     @property
@@ -109,7 +111,9 @@ class Monitor:
     def _rest(self) -> bool:
         """Leave everything to the keeper, if it can be left."""
         nap, bag = self._nap, Bag()
-        if nap is None or self.status not in ("created", "running", "paused"):
+        if nap is None or self._health is not None:  # checks are due all the time
+            return False
+        if self.status not in ("created", "running", "paused"):
             return False
         if self.execs or self.deleting or self.state.behind or self.loop.due:
             return False
@@ -242,6 +246,15 @@ class Monitor:
             raise
         now = time_ns()
         self.state.set(status="running", started_at=now)
+        if self.request.health:
+            self._health = HealthChecks(
+                messages.read(messages.Health, self.request.health),
+                self.loop,
+                self._children,
+                self.runtime,
+                self.state,
+                self.tell,
+            )
         started = messages.Started(pid=self.state.record["pid"], started_at=now)
         self.tell(messages.EVENT_START, started.to_dict())
 

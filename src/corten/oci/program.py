@@ -15,6 +15,7 @@ from corten.kernel.seccomp import FLAG_NEW_LISTENER, load_filter
 from corten.oci import identity, users
 from corten.oci.failure import attempt, exec_failed, failed
 from corten.oci.lookup import enter_directory, find_program
+from corten.oci.reaper import stay_behind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,6 +109,8 @@ class Program:
         process = self.plan.process
         arguments = [fsencode(item) for item in process.args]
         environment = [fsencode(item) for item in self.env]
+        if process.reaper:
+            stay_behind()
         attempt("set limits", identity.set_rlimits, process.rlimits)
         seccomp = self.plan.seccomp
         if seccomp is not None:

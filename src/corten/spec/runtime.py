@@ -127,6 +127,7 @@ class Process(Struct):
     io_priority: IoPriority | None = None
     cpu_affinity_initial: str = ""
     cpu_affinity_final: str = ""
+    reaper: bool = False  # "x-corten-init", ours: PID 1 reaps, the program is its child
 
 
 class ConfigMount(Struct):
@@ -272,6 +273,7 @@ def parse_process(process: Any) -> Process:
         rlimits=_rlimits(reader),
         capabilities=_capabilities(reader),
         no_new_privileges=reader.flag("noNewPrivileges"),
+        reaper=reader.flag("x-corten-init"),
         apparmor_profile=reader.text("apparmorProfile"),
         selinux_label=reader.text("selinuxLabel"),
         oom_score_adj=adjustment,

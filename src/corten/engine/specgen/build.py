@@ -94,6 +94,8 @@ def build(record: Container, around: Surroundings) -> dict[str, Any]:
         ),
         "linux": _linux(config, around),
     }
+    if config.init:
+        document["process"]["x-corten-init"] = True
     if config.namespaces.uts in ("private", ""):
         document["hostname"] = name
         if config.domainname:

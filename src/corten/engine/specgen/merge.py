@@ -38,7 +38,7 @@ def merge_image(config: ContainerConfig, image: dict[str, Any], *, labels: bool)
         exposed_ports=tuple(ports),
         volumes=tuple(dict.fromkeys((*config.volumes, *(inner.get("Volumes") or ())))),
         labels={**(inner.get("Labels") or {}), **config.labels} if labels else config.labels,
-        health=config.health or _health(inner.get("Healthcheck")),
+        health=_merged_health(config.health, _health(inner.get("Healthcheck"))),
     )
 
 
@@ -58,6 +58,16 @@ def _command(
             "no command specified", hint="name a program behind the image, or give an entrypoint"
         )
     return entrypoint, cmd
+
+
+def _merged_health(own: HealthConfig | None, image: HealthConfig | None) -> HealthConfig | None:
+    """What the user leaves open is the image's."""
+    if own is None or image is None:
+        return own or image
+    given = {
+        name: value for name in HealthConfig.__struct_fields__ if (value := getattr(own, name))
+    }
+    return msgspec.structs.replace(image, **given)
 
 
 def _health(document: dict[str, Any] | None) -> HealthConfig | None:
