@@ -38,6 +38,7 @@ class NativeRuntime:
         self._init: LocalProcess | None = None
         self._cgroup: Cgroup | None = None
         self._oom_fd = -1
+        self._mounts = -1  # the container's mount namespace, see _hold_mounts
         self._shared_pid = False
         self._poststop = False
         self.steps: list[tuple[str, int]] = []
@@ -66,6 +67,7 @@ class NativeRuntime:
             os.close(fd)
         self._bare = container.starts_barely(plan)
         self._oom_fd = _oom_fd(cgroup)
+        self._mounts = _hold_mounts(created.pid)
         self.steps = created.steps
         self._init = LocalProcess(created.pid, created.pidfd, created.console_fd)
         return self._init
@@ -213,6 +215,7 @@ class NativeRuntime:
             "init": bag.hold(self._init.fileno()),
             "oom": bag.watch(self._oom_fd),
             "start": bag.hold(start),
+            "mounts": bag.hold(self._mounts),
             "shared_pid": self._shared_pid,
             "poststop": self._poststop,
         }
@@ -224,6 +227,7 @@ class NativeRuntime:
         self._init = LocalProcess(int(state["pid"]), bag.take(state["init"]))
         self._oom_fd = bag.take(state["oom"])
         self._start_fd = bag.take(state["start"])
+        self._mounts = bag.take(state["mounts"])
         self._shared_pid = bool(state["shared_pid"])
         self._poststop = bool(state["poststop"])
         return self._init
@@ -265,6 +269,16 @@ def _oom_fd(cgroup: Cgroup | None) -> int:
         return cgroup.oom_fd() if cgroup is not None else -1
     except CortenError:
         return -1  # OOM kills are counted at the end then
+
+
+def _hold_mounts(pid: int) -> int:
+    """A descriptor of the container's mount namespace, for as long as we live. The last one to
+    let go of it waits for an RCU grace period: were that init, the exit status would come one
+    to two milliseconds later, on a busy machine fifty. -1: it has ended."""
+    try:
+        return os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
 
 
 def _stdio(streams: Streams) -> tuple[int, int, int] | None:
