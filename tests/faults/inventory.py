@@ -38,7 +38,9 @@ def _groups(prefix: str) -> set[str]:
         found.add(f"cgroup {group}")
         with contextlib.suppress(OSError):
             for pid in (group / "cgroup.procs").read_text().split():
-                found.add(f"process {_name(pid)} in {group.name}")
+                name = _name(pid)
+                if name != "corten-resolver":  # comes with the first network of one's own
+                    found.add(f"process {name} in {group.name}")
     return found
 
 

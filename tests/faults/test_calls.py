@@ -21,7 +21,7 @@ from tests.faults.aim import NEVER, shoot
 from tests.faults.machine import Machine, attempt
 from tests.support import eventually
 
-_SAMPLE = 4
+_SAMPLE = 2
 
 
 class Target(NamedTuple):

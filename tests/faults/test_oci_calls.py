@@ -18,7 +18,7 @@ from tests.faults.machine import BUSYBOX
 from tests.runtime.harness import Bundle, Runtime, own_runtime
 from tests.support import eventually
 
-_SAMPLE = 5
+_SAMPLE = 3
 _SLEEP = "sleep 100"
 
 

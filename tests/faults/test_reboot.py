@@ -22,6 +22,7 @@ from corten.cri.pb import cri_pb2 as pb
 from tests.cri.client import Pod
 from tests.faults import steps
 from tests.faults.machine import BUSYBOX, COUNTER, IMAGE, SLEEPER, Machine, attempt
+from tests.faults.sample import sampled
 from tests.support import eventually
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -157,8 +158,14 @@ def test_a_pod(calm: Rebootable, wiped: bool) -> None:
         assert cri.output(again.sleeper(), "hostname") == "pod"
 
 
-@pytest.mark.parametrize("wiped", [True, False], ids=["tmpfs", "disk"])
-@pytest.mark.parametrize("name", ["start", "stop", "remove-running", "run-pod", "stop-pod"])
+_MIDDLES = [
+    (name, wiped)
+    for name in ("start", "stop", "remove-running", "run-pod", "stop-pod")
+    for wiped in (True, False)
+]
+
+
+@pytest.mark.parametrize(("name", "wiped"), sampled(_MIDDLES, 5))
 def test_in_the_middle_of(calm: Rebootable, name: str, wiped: bool) -> None:
     """What had begun before the reboot is taken back or is over; it is not done again."""
     step = steps.STEPS[name]
