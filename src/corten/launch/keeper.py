@@ -86,13 +86,14 @@ class Keeper:
     def turn(self) -> None:
         """Wait once, for whatever comes."""
         stir = False
+        channel = self._channel.fileno() if self._channel is not None else -1
         for fd, _ in self._poll.poll():
             if fd == self._wake:
                 self._woken()
-            elif self._channel is not None and fd == self._channel.fileno():
-                self._hear()
-            else:
+            elif fd != channel:
                 stir = True
+            elif self._channel is not None:  # else its end was found out a moment ago
+                self._hear()
         if self._asleep and self._attendant == 0 and (stir or self._news):
             self._fork()
 

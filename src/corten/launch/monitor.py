@@ -44,7 +44,8 @@ _LINGER = 0.05  # seconds between looks whether attachers have taken what is lef
 # Seconds without anything to do after which the attendant ends: at first, and at most. Who is
 # woken soon sleeps less readily: it takes two milliseconds.
 _TIRED = 0.25
-_RESTLESS = 8.0
+_RESTLESS = 2.0
+_BUSY = 8.0  # seconds, at most, between attempts while an attacher or the like forbids it
 _SOON = 2.0  # seconds of sleep
 
 
@@ -101,7 +102,7 @@ class Monitor:
             elif self._rest():
                 return True
             else:
-                patience = min(_RESTLESS, 2 * patience)
+                patience = min(_BUSY, 2 * patience)
         return False
 
     def told(self, packet: bytes) -> None:
