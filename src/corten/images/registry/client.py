@@ -225,8 +225,9 @@ class Repository:
                 if meter.too_slow(len(chunk)):
                     raise TimeoutError
                 if len(buffer) >= _WRITE:
-                    await ingest.write(bytes(buffer))
-                    buffer.clear()
+                    # not twice, where it fails: the second error would hide the first
+                    data, buffer = bytes(buffer), bytearray()
+                    await ingest.write(data)
                     grown()
                     meter.show(ingest.offset)
         except _BROKEN as error:
