@@ -60,24 +60,31 @@ def main() -> None:
     status = call(
         channel, "ContainerStatus", pb.ContainerStatusRequest(container_id=created, verbose=True)
     )
-    pids = [entry for entry in _processes() if created in group(entry)]
-    print("container", group(pids[0]), status.status.state)
-    rows = Path(f"/proc/{pids[0]}/status").read_text().splitlines()
-    parent = next(row.split()[1] for row in rows if row.startswith("PPid:"))
-    print("monitor", group(parent))
+    groups = _groups()
+    inside = next(found for found in groups.values() if created in found)
+    print("container", inside, status.status.state)
+    keeper = next(pid for pid in groups if _name(pid) == f"corten-{created[:8]}")
+    print("monitor", groups[keeper])
     call(channel, "StopPodSandbox", pb.StopPodSandboxRequest(pod_sandbox_id=pod))
     call(channel, "RemovePodSandbox", pb.RemovePodSandboxRequest(pod_sandbox_id=pod))
 
 
-def _processes() -> list[str]:
-    found = []
+def _groups() -> dict[str, str]:
+    """The group of every process; those that end meanwhile are left out."""
+    found = {}
     for path in Path("/proc").glob("[0-9]*"):
         try:
-            group(path.name)
+            found[path.name] = group(path.name)
         except (OSError, StopIteration):
             continue
-        found.append(path.name)
     return found
+
+
+def _name(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 main()

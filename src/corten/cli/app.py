@@ -113,6 +113,8 @@ def _usage(error: click.ClickException) -> int:
     text = error.format_message()
     if isinstance(error, click.NoSuchOption):
         text = f"unknown flag: {error.option_name}"
+        if not error.option_name.startswith("--"):
+            text = f"unknown shorthand flag: {error.option_name[1:2]!r} in {error.option_name}"
         if error.possibilities:
             text += f" (is it {' or '.join(sorted(error.possibilities))}?)"
     print(f"corten: {text}", file=sys.stderr)

@@ -111,6 +111,7 @@ def _config(record: Record, image: Record) -> dict[str, Any]:
         "Env": inherited + list(config.get("env", ())),
         "Cmd": cmd,
         "Image": config["image"],
+        "Volumes": Map({place: Map() for place in config.get("volumes", ())}) or None,
         "WorkingDir": config.get("working_dir", "") or image.get("WorkingDir", ""),
         "Entrypoint": entrypoint,
         "Labels": Map({**(image.get("Labels") or {}), **config.get("labels", {})}),
@@ -130,7 +131,7 @@ def _host_config(config: Record) -> dict[str, Any]:
     spaces, log = config.get("namespaces", {}), config.get("log", {})
     restart = config.get("restart", {})
     return {
-        "Binds": [_bind(entry) for entry in config.get("mounts", ()) if _is_bind(entry)],
+        "Binds": [_bind(entry) for entry in config.get("mounts", ()) if _is_bind(entry)] or None,
         "VolumesFrom": list(config.get("volumes_from", ())),
         "LogConfig": {"Type": log.get("driver", "json-file"), "Config": log.get("options", {})},
         **{key: spaces.get(name, _default(name)) for key, name in _HOST_SPACES.items()},
@@ -185,6 +186,8 @@ def _mount(entry: Record, places: Mapping[str, str]) -> dict[str, Any]:
         **({"Name": source} if volume else {}),
         "Source": places.get(source, "") if volume else source,
         "Destination": entry["target"],
+        "Driver": "local" if volume else "",
+        "Mode": entry.get("mode", ""),
         "RW": not entry.get("read_only", False),
         "Propagation": entry.get("propagation", "") or ("" if volume else "rprivate"),
     }
@@ -262,7 +265,7 @@ def volume(record: Record) -> dict[str, Any]:
         "Labels": record.get("labels") and Map(record["labels"]),
         "Mountpoint": record["path"],
         "Name": record["name"],
-        "Options": record.get("options") and Map(record["options"]),
+        "Options": record.get("options") and Map(sorted(record["options"].items())),
         "Scope": "local",
         "Anonymous": record.get("anonymous", False),
         "UsedBy": list(record.get("used_by", ())),

@@ -35,7 +35,7 @@ def select(output: str, pids: set[int]) -> list[Sequence[str]]:
     titles, *lines = output.splitlines() or [""]
     columns = titles.split()
     if "PID" not in columns:
-        raise InvalidArgument("the output of ps has no column PID", hint="add -o pid", step="top")
+        raise InvalidArgument("Couldn't find PID field in ps output")
     place = columns.index("PID")
     rows = [line.split(None, len(columns) - 1) for line in lines]
     return [columns, *[row for row in rows if len(row) > place and int(row[place]) in pids]]

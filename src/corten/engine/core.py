@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from corten.networks.service import NetworkService
     from corten.snapshots.protocol import Snapshotter
 
+_LAST = 5.0  # seconds for the launcher's own processes to end
 _SETTLE = 10.0  # seconds that a clean stop gives to operations under way
 
 
@@ -166,8 +167,10 @@ class Engine:
             run.monitor.close()
         for monitor in list(parts.pod_monitors.values()):
             monitor.close()
+        # What the launcher had forked ahead ends a moment after it; monitors stay.
+        patience = 0.0 if parts.runs or parts.pod_monitors else _LAST
         for path in (parts.settings.monitors_cgroup, f"/{parts.settings.prefix}"):
-            await parts.groups.run(groups.remove_group_if_empty, path, deadline=10.0)
+            await parts.groups.run(groups.remove_group_if_empty, path, patience, deadline=10.0)
         for pool in (parts.files, parts.paths, parts.groups):
             pool.close()
 

@@ -3,12 +3,16 @@ be called in a thread. Statistics are read here, so that 300 monitors stay aslee
 
 from __future__ import annotations
 
+from time import monotonic, sleep
+
 from corten.launch.client import read_state
 from corten.launch.grouppaths import open_group
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+_LOOK = 0.01  # seconds
 
 
 def run_pids(run_dir: str) -> list[int]:
@@ -55,8 +59,15 @@ def kill_group(path: str, *, timeout: float = 5.0) -> None:
         group.delete(timeout=timeout)
 
 
-def remove_group_if_empty(path: str) -> None:
-    """Remove a group that holds no process; one that does stays."""
+def remove_group_if_empty(path: str, patience: float = 0.0) -> None:
+    """Remove a group that holds no process; one that still does after ``patience`` seconds
+    stays."""
     group = open_group(path)
-    if group.exists() and not group.pids():
-        group.delete()
+    end = monotonic() + patience
+    while group.exists():
+        if not group.pids():
+            group.delete()
+            return
+        if monotonic() >= end:
+            return
+        sleep(_LOOK)

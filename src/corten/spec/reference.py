@@ -156,7 +156,7 @@ def _is_label(label: str) -> bool:
 
 def _check_path(text: str, path: str) -> None:
     if path.lower() != path:
-        raise _bad(text, "a repository's name must be in lower case")
+        raise _bad(text, "repository name must be lowercase")
     if len(path) > PATH_LIMIT:
         raise _bad(text, f"a repository's name has at most {PATH_LIMIT} characters")
     for component in path.split("/"):

@@ -81,7 +81,7 @@ def test_limits_are_inclusive() -> None:
 
 
 def test_error_names_the_part_that_is_wrong() -> None:
-    with pytest.raises(InvalidArgument, match="lower case"):
+    with pytest.raises(InvalidArgument, match="lowercase"):
         reference.parse("quay.io/Foo")
     with pytest.raises(InvalidArgument, match="64 hex digits are an image's id"):
         reference.parse("0" * 64)

@@ -55,7 +55,12 @@ def cp(
         raise InvalidArgument("copying between containers is not supported")
     if from_container:
         container = session.client.containers.get(from_container)
-        _out(container, from_path, to_path, archive=archive, follow=follow)
+        try:
+            _out(container, from_path, to_path, archive=archive, follow=follow)
+        except NotFound as error:
+            if error.message != f"Could not find the file {from_path}":
+                raise
+            raise NotFound(f"{error.message} in container {from_container}") from None
     elif to_container:
         container = session.client.containers.get(to_container)
         _in(container, from_path, to_path, archive=archive, follow=follow)
