@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from corten.engine.logs import Query, read_log
-from corten.engine.logs.files import Open
+from corten.engine.logs.files import Open, open_all
 from corten.engine.logs.formats import parse_cri, parse_json, timestamp
 from corten.engine.pools import Pool
 from corten.engine.types import LogLine
@@ -234,3 +234,14 @@ async def test_a_follower_that_goes_leaves_no_descriptor(pool: Pool, tmp_path: P
     await source.aclose()
     await asyncio.sleep(0)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_rotation_that_is_under_way_hides_no_file(tmp_path: Path) -> None:
+    """The oldest is renamed first, so one number in the middle is free for a moment."""
+    path = tmp_path / "log"
+    for name, text in (("log", "4\n"), ("log.2", "3\n"), ("log.3", "2\n"), ("log.4", "1\n")):
+        (tmp_path / name).write_text(text)
+    files = open_all(str(path))
+    assert [line for file in files for line in file.lines()] == [b"1\n", b"2\n", b"3\n", b"4\n"]
+    for file in files:
+        file.close()

@@ -82,9 +82,14 @@ def open_all(path: str) -> list[Open]:
 
 def _newest_first(path: str) -> Iterator[str]:
     yield path
-    number = 1
-    while os.path.exists(f"{path}.{number}"):
-        yield f"{path}.{number}"
+    number, missing = 1, 0
+    # A rotation renames the oldest first: for a moment one number in the middle has no file.
+    while missing < 2:
+        if os.path.exists(f"{path}.{number}"):
+            missing = 0
+            yield f"{path}.{number}"
+        else:
+            missing += 1
         number += 1
 
 
