@@ -42,7 +42,7 @@ _FULL_DISK = 0.5  # seconds between attempts to write the last state
 _SIGTERM = 15
 _LINGER = 0.05  # seconds between looks whether attachers have taken what is left
 # Seconds without anything to do after which the attendant ends: at first, and at most. Who is
-# woken soon sleeps less readily: it takes two milliseconds.
+# woken soon sleeps less readily: each time takes a fork.
 _TIRED = 0.25
 _RESTLESS = 2.0
 _BUSY = 8.0  # seconds, at most, between attempts while an attacher or the like forbids it

@@ -273,8 +273,8 @@ def _oom_fd(cgroup: Cgroup | None) -> int:
 
 def _hold_mounts(pid: int) -> int:
     """A descriptor of the container's mount namespace, for as long as we live. The last one to
-    let go of it waits for an RCU grace period: were that init, the exit status would come one
-    to two milliseconds later, on a busy machine fifty. -1: it has ended."""
+    let go of it waits for an RCU grace period: were that init, the exit status would come about
+    a millisecond later, on a busy machine tens of them. -1: it has ended."""
     try:
         return os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
