@@ -203,7 +203,8 @@ def test_ps_lists_processes(box: Bundle) -> None:
     assert "sleep 61" in box.do("ps", "aux")
 
 
-def test_two_creates_at_once_make_one(box: Bundle) -> None:
+def test_two_creates_at_once_make_one(box: Bundle, ours: None) -> None:
+    # runc 1.1.5 fails it now and then: a loser takes the winner's directory away
     box.shell("sleep 60")
     box.write()
     argv = [*box.runtime.argv, "--root", str(box.runtime.root), "create", "-b", str(box.path)]
