@@ -134,9 +134,7 @@ def test_an_init_reaps_and_passes_signals_on(daemon: Daemon) -> None:
     text = "trap 'echo told; exit 5' USR1; (sleep 0.1 &); echo ready; while :; do sleep 0.1; done"
     run(daemon, "one", text, "--init")
     eventually(lambda: "ready" in daemon.corten("logs", "one").stdout)
-    time.sleep(0.3)  # the orphan's
-    listed = daemon.corten("exec", "one", BUSYBOX, "ps", "-o", "pid,stat,args").stdout
-    assert "Z" not in [line.split()[1] for line in listed.splitlines()[1:]]
+    eventually(lambda: not _zombies(daemon), what="no zombie is left")
     first = Path(f"/proc/{pid(daemon, 'one')}")
     assert (first / "comm").read_text() == "corten-init\n"
     facts = dict(
@@ -150,6 +148,11 @@ def test_an_init_reaps_and_passes_signals_on(daemon: Daemon) -> None:
     daemon.corten("kill", "-s", "USR1", "one")
     assert daemon.corten("wait", "one").stdout == "5\n"
     assert "told" in daemon.corten("logs", "one").stdout
+
+
+def _zombies(daemon: Daemon) -> list[str]:
+    listed = daemon.corten("exec", "one", BUSYBOX, "ps", "-o", "pid,stat,args").stdout
+    return [line for line in listed.splitlines()[1:] if "Z" in line.split()[1]]
 
 
 def test_an_init_on_a_terminal(daemon: Daemon) -> None:
@@ -197,10 +200,20 @@ _CHECKED = ("--health-cmd", "echo looked; test -e /ok", "--health-interval", "0.
             "--health-retries", "2")  # fmt: skip
 
 
+def _looks(root: Path) -> int:
+    made = root / "looks"
+    return len(made.read_text().splitlines()) if made.exists() else 0
+
+
 def test_health_goes_on_without_the_daemon(daemon: Daemon) -> None:
-    run(daemon, "one", "sleep 0.5; echo > /ok; sleep 1000", *_CHECKED)
+    check = ("--health-cmd", "echo looked >> /looks; test -e /ok", *_CHECKED[2:])
+    run(daemon, "one", "sleep 1000", *check)
+    root = Path(f"/proc/{pid(daemon, 'one')}/root")
+    eventually(lambda: _looks(root) > 0)
     daemon.kill()
-    time.sleep(1.5)
+    before = _looks(root)
+    (root / "ok").touch()
+    eventually(lambda: _looks(root) > before + 5, what="further checks")
     daemon.start()
     found = health(daemon, "one")
     assert found["Status"] == "healthy"
