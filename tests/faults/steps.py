@@ -463,12 +463,12 @@ def _nothing(_machine: Machine) -> None:
 
 
 STEPS = {
-    "create": Step(_nothing, _create, _check_created, 2),
+    "create": Step(_nothing, _create, _check_created, 1),
     "start": Step(_created, _start, _check_started, 4),
     "restart": Step(_exited, _start, lambda m, name: _check_restarted(m, name), 4),
     "stop": Step(_running, _stop, _check_stopped, 5),
-    "remove": Step(_created, _remove, _check_removed, 3),
-    "remove-running": Step(_running, _remove, _check_removed, 6),
+    "remove": Step(_created, _remove, _check_removed, 1),
+    "remove-running": Step(_running, _remove, _check_removed, 4),
     "exec": Step(_running, _exec, _check_used, 4),
     "pause": Step(_running, _pause, _check_paused, 1),
     "end": Step(_running, _end, _check_ended, 2),

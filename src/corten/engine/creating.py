@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -14,7 +14,6 @@ from corten.engine.door import Tx
 from corten.engine.etcfiles import paths as etc_paths
 from corten.engine.library import Library
 from corten.engine.networking import all_requests
-from corten.engine.operations import both
 from corten.engine.parts import Parts
 from corten.engine.specgen.build import Surroundings, validate
 from corten.engine.specgen.devices import HostDevice
@@ -41,6 +40,7 @@ from corten.errors import (
 )
 from corten.images.host import view as hostview
 
+T = TypeVar("T")
 _PREPARE = 60.0  # seconds for the directories, on a disk that is under load
 
 
@@ -95,33 +95,56 @@ class Creator:
         self._check(record, volumes)
         # Held until the volumes are filled; whoever else names them finds them whole.
         async with parts.locks.hold(*self._using.locks(volumes)):
-            record, intent, new = await self._write(record, image.id, name, volumes)
+            if not volumes and image.id != hostview.ID:
+                return await self._at_once(record, image.chain_id, name)
+            record, intent, new = await self._write(record, name, volumes)
             return await self._prepare(record, intent, image.chain_id, volumes, new)
 
-    async def _write(
-        self, record: Container, image_id: str, name: str, volumes: dict[str, Volume]
-    ) -> tuple[Container, int, list[str]]:
-        """The record that nobody sees yet, its intent, and the volumes that are new."""
+    async def _at_once(self, record: Container, chain_id: str, name: str) -> Container:
+        """In one transaction, without an intent: directories that are on no record are swept
+        at the next start, so they may come before it."""
         parts = self._parts
-        new: list[str] = []
+        staged = await parts.snapshots.stage(record.id, chain_id)
 
-        def step(tx: Tx) -> tuple[Container, int]:
-            named = _reserve(tx, record, name)
-            new[:] = self._using.reserve(tx, named, volumes)
-            return named, tx.begin("create", "container", named.id, named.tenant, volumes=new)
+        def step(tx: Tx) -> Container:
+            named = _reserve(tx, record, name, ready=True)
+            parts.snapshots.enter(tx.connection, staged)
+            tx.container_event(named, "create")
+            return named
 
-        lasting = any(not one.anonymous for one in volumes.values())
+        try:
+            return await self._commit(record, step, durable=not record.config.auto_remove)
+        except Exception:  # a commit that nobody waits for any more may still stand
+            parts.snapshots.give_up(staged)
+            raise
+
+    async def _commit(self, record: Container, step: Callable[[Tx], T], *, durable: bool) -> T:
+        parts = self._parts
         # The lock keeps the image from being removed before the record names it.
-        async with parts.locks.hold(("image", image_id)):
-            self._library.find(record.tenant, image_id)
-            durable = lasting or not record.config.auto_remove
+        async with parts.locks.hold(("image", record.image_id)):
+            self._library.find(record.tenant, record.image_id)
             try:
-                written, intent = await parts.door.commit(step, durable=durable)
+                return await parts.door.commit(step, durable=durable)
             except AlreadyExists:
                 # Perhaps by one that could not be taken back before, for lack of space.
                 if not await parts.operations.hurry():
                     raise
-                written, intent = await parts.door.commit(step, durable=durable)
+                return await parts.door.commit(step, durable=durable)
+
+    async def _write(
+        self, record: Container, name: str, volumes: dict[str, Volume]
+    ) -> tuple[Container, int, list[str]]:
+        """The record that nobody sees yet, its intent, and the volumes that are new."""
+        new: list[str] = []
+
+        def step(tx: Tx) -> tuple[Container, int]:
+            named = _reserve(tx, record, name, ready=False)
+            new[:] = self._using.reserve(tx, named, volumes)
+            return named, tx.begin("create", "container", named.id, named.tenant, volumes=new)
+
+        lasting = any(not one.anonymous for one in volumes.values())
+        durable = lasting or not record.config.auto_remove
+        written, intent = await self._commit(record, step, durable=durable)
         return written, intent, new
 
     def _networks(self, tenant: Tenant, config: ContainerConfig) -> tuple[NetworkRequest, ...]:
@@ -147,17 +170,13 @@ class Creator:
         new: list[str],
     ) -> Container:
         parts = self._parts
-        directory = parts.settings.container_dir(record.id)
 
         def made(tx: Tx) -> Container:
             self._using.made(tx, record, new)
             return _finish(tx, record, intent)
 
         try:
-            await both(
-                parts.snapshots.prepare(record.id, chain_id),
-                parts.files.run(_make_directory, directory, deadline=_PREPARE),
-            )
+            await parts.snapshots.prepare(record.id, chain_id)
             if record.image_id == hostview.ID:
                 upper = parts.snapshots.upper(record.id)
                 await parts.files.run(hostview.fill, upper, deadline=_PREPARE)
@@ -289,8 +308,8 @@ def _in_pod(config: ContainerConfig, pod: Pod) -> ContainerConfig:
     )
 
 
-def _reserve(tx: Tx, record: Container, name: str) -> Container:
-    """The record that nobody sees yet, and the name, which is taken now."""
+def _reserve(tx: Tx, record: Container, name: str, *, ready: bool) -> Container:
+    """The record, which nobody sees until it is ready, and the name, which is taken now."""
     holder = tx.name_holder(record.tenant, name) if name else ""
     if holder:
         raise AlreadyExists(
@@ -301,7 +320,7 @@ def _reserve(tx: Tx, record: Container, name: str) -> Container:
         raise FailedPrecondition(f"pod {record.pod_id} is not ready")
     chosen = name or ids.random_name(lambda one: bool(tx.name_holder(record.tenant, one)))
     named = msgspec.structs.replace(record, name=chosen)
-    return tx.put_container(named, ready=False)
+    return tx.put_container(named, ready=ready)
 
 
 def _finish(tx: Tx, record: Container, intent: int) -> Container:
@@ -309,7 +328,3 @@ def _finish(tx: Tx, record: Container, intent: int) -> Container:
     tx.container_event(record, "create")
     tx.end(intent)
     return record
-
-
-def _make_directory(path: str) -> None:
-    os.makedirs(path, mode=0o710, exist_ok=True)

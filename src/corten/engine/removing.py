@@ -1,4 +1,4 @@
-"""Removing a container: everything of it, the record last."""
+"""Removing a container: its records at once, its files after them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 from corten.engine import states
 from corten.engine.door import Tx
-from corten.engine.operations import both
+from corten.engine.operations import logged
 from corten.engine.parts import Parts
 from corten.engine.runs import finish
 from corten.engine.stopping import Signaller, not_again
@@ -70,16 +70,9 @@ class Remover:
                 raise FailedPrecondition(f"container {container_id} was started meanwhile")
             run = parts.runs.get(container_id)
             if run is not None:
-                await finish(parts, run)
-            durable = not record.config.auto_remove
+                await finish(parts, run, directory=False)
             # A pod's containers have no use for what their image asks for once they are gone.
             volumes = volumes or record.config.auto_remove or record.tenant == "k8s"
-            await parts.door.commit(
-                lambda tx: tx.begin(
-                    "remove", "container", container_id, record.tenant, volumes=volumes
-                ),
-                durable=durable,
-            )
             await self.finish(record, volumes=volumes)
 
     async def _end(self, container_id: str) -> None:
@@ -93,7 +86,8 @@ class Remover:
             await self._signaller.finish_stop(container_id, 9, 0)
 
     async def finish(self, record: Container, *, volumes: bool) -> None:
-        """The rest of a removal whose intent is written; idempotent.
+        """Everything of it in one transaction; its directories, which are on no record then and
+        which the next daemon would sweep, in the background. Idempotent.
 
         Arguments:
             volumes: remove its anonymous volumes too, where nobody else uses them.
@@ -101,15 +95,15 @@ class Remover:
         parts = self._parts
         for _request, end in parts.attaching.pop(record.id, ()):
             end.close()
-        directory = parts.settings.container_dir(record.id)
-        await both(
-            parts.snapshots.remove(record.id),
-            parts.files.run(remove_tree, directory, deadline=_FILES),
-        )
 
         def step(tx: Tx) -> list[Volume]:
             tx.drop_container(record.id)
+            parts.snapshots.leave(tx.connection, record.id)
             tx.container_event(record, "destroy")
             return self._using.give_back(tx, record) if volumes else []
 
-        await self._using.remove(await parts.door.commit(step))
+        doomed = await parts.door.commit(step, durable=not record.config.auto_remove)
+        directory, what = parts.settings.container_dir(record.id), f"files of {record.id[:12]}"
+        delete = parts.files.run(remove_tree, directory, deadline=_FILES)
+        parts.operations.background(logged(delete, what), what)
+        await self._using.remove(doomed)

@@ -44,12 +44,13 @@ class Requests:
         self._joiner = joiner
 
     async def prepare(self, record: Container, plug: Plug) -> None:
-        """An empty run directory, and the files that will be mounted in the container."""
-
+        """An empty run directory, the container's own, and the files that will be mounted in the
+        container."""
         volumes = self._using.of(record)
 
         def work() -> None:
             fresh_directory(self._parts.settings.run_dir(record.id))
+            os.makedirs(self._parts.settings.container_dir(record.id), mode=0o710, exist_ok=True)
             forget_volatile(self._root(record))
             for volume in volumes.values():
                 if not volume.options:

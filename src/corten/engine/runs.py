@@ -47,7 +47,8 @@ class Run:
 
     Attributes:
         started: whether the program was executed; decided by the start operation.
-        finished: set when the exit is recorded and nothing of the run is left.
+        released: set when the exit is recorded and nothing of the run is left but its directory.
+        finished: set when that is gone, too.
         networked: it is attached to a network.
     """
 
@@ -57,6 +58,7 @@ class Run:
         self.monitor = monitor
         self.networked = networked
         self.started: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.released = asyncio.Event()
         self.finished = asyncio.Event()
 
 
@@ -79,17 +81,22 @@ async def settle(parts: Parts, container_id: str) -> None:
         ) from None
 
 
-async def finish(parts: Parts, run: Run) -> None:
+async def finish(parts: Parts, run: Run, *, directory: bool = True) -> None:
     """Wait until nothing is left of a run whose end is due.
+
+    Arguments:
+        directory: also of its directory; only who makes another of the same name needs that.
 
     Raises:
         DeadlineExceeded: its cleaning-up hangs, or waits for space on a disk.
     """
+    end = run.finished if directory else run.released
+    if end.is_set():
+        return
     try:
         async with asyncio.timeout(_PATIENCE):
-            if not run.finished.is_set():
-                await parts.operations.hurry()
-            await run.finished.wait()
+            await parts.operations.hurry()
+            await end.wait()
     except TimeoutError:
         raise DeadlineExceeded(
             f"container {run.container_id} is still being cleaned up after", hint=_HINT
@@ -135,6 +142,7 @@ class Runs:
                 _what(run),
             )
         await release
+        run.released.set()
         # Not before the exit is recorded: until then the directory alone knows it.
         await logged(
             self._parts.files.run(remove_tree, run.monitor.run_dir, deadline=_BURY), _what(run)

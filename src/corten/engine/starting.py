@@ -110,10 +110,11 @@ class Starter:
         with ExitStack() as held:
             plug = await self._plug(record, run, held)
             spaces = await self._joiner.descriptors(record, held)
-            await self._requests.prepare(record, plug)
             if plug.fd >= 0:
                 spaces["network"] = plug.fd
-            request, fds = await self._requests.build(record, spaces, held)
+            _, (request, fds) = await both(
+                self._requests.prepare(record, plug), self._requests.build(record, spaces, held)
+            )
             clock.step("prepare")
             if plug.ports:
                 await plug.attach()

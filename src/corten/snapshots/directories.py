@@ -13,7 +13,9 @@ A number is used once. Records decide: a numbered directory without a row is a l
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +31,7 @@ from corten.spec.mount import Mount
 from corten.store.database import Database
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 _FULL = (28, 122)  # ENOSPC, EDQUOT
 
@@ -94,14 +97,26 @@ class DirectorySnapshotter(ABC):
         known = {a.number for a in records.active.values()}
         known |= {layer.number for layer in records.layers.values()}
         self._next = max(present | known, default=0) + 1
-        lost = [a.key for a in records.active.values() if a.number not in present]
-        if lost:
-            await records.drop_active(lost)
         broken = [layer for layer in records.layers.values() if not self._whole(layer, present)]
         for layer in broken:  # the row stays for what stands on it, until it is unpacked again
             records.layers[layer.chain_id] = _without_directory(layer)
         bad = {layer.number for layer in broken}
         await self._run(self._sweep, present - (known - bad), step="recover snapshots")
+        lost = [one for one in records.active.values() if one.number not in present]
+        gone = [one.key for one in lost if not await self._made_again(one)]
+        if gone:
+            await records.drop_active(gone)
+
+    async def _made_again(self, active: Active) -> bool:
+        """Its directory was so new that a power failure took it, so nothing was in it."""
+        try:
+            below = self._below(active.parent)
+            directory = f"{self.root}/{active.number}"
+            await self._run(self._make, directory, below, step="recover snapshots")
+        except CortenError:
+            return False
+        _log.warning("snapshot %s has lost its directory; it begins anew", active.key)
+        return True
 
     def _whole(self, layer: Layer, present: set[int]) -> bool:
         """Whether its files are all there: after a power loss only if they had been synced."""
@@ -149,16 +164,42 @@ class DirectorySnapshotter(ABC):
             raise
 
     async def _prepare(self, key: str, parent: str) -> tuple[Mount, ...]:
+        staged = await self._stage(key, parent)
+        try:
+            await self._records.add_active(staged)
+        except BaseException:
+            self.give_up(staged)
+            raise
+        return self._mounts(f"{self.root}/{staged.number}", self._below(parent))
+
+    async def stage(self, key: str, parent: str) -> Active:
+        """See :class:`corten.snapshots.protocol.Snapshotter`."""
+        if key in self._records.active:
+            raise AlreadyExists(f"snapshot {key} exists already", step="prepare")
+        return await self._stage(key, parent)
+
+    async def _stage(self, key: str, parent: str) -> Active:
         below = self._below(parent)
-        number = self._number()
-        directory = f"{self.root}/{number}"
+        staged = Active(key=key, parent=parent, number=self._number())
+        directory = f"{self.root}/{staged.number}"
         try:
             await self._run(self._make, directory, below, step="prepare snapshot")
-            await self._records.add_active(Active(key=key, parent=parent, number=number))
         except BaseException:
             self._discard(directory)
             raise
-        return self._mounts(directory, below)
+        return staged
+
+    def enter(self, connection: sqlite3.Connection, staged: Active) -> None:
+        """See :class:`corten.snapshots.protocol.Snapshotter`."""
+        self._records.enter(connection, staged)
+
+    def give_up(self, staged: Active) -> None:
+        """See :class:`corten.snapshots.protocol.Snapshotter`."""
+        self._discard(f"{self.root}/{staged.number}")
+
+    def leave(self, connection: sqlite3.Connection, key: str) -> None:
+        """See :class:`corten.snapshots.protocol.Snapshotter`."""
+        self._records.leave(connection, key, self.give_up)
 
     def _make(self, directory: str, below: list[str]) -> None:
         os.mkdir(directory, 0o700)

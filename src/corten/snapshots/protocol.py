@@ -12,10 +12,15 @@ an active snapshot once :meth:`Snapshotter.prepare` returns. A crash in between 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from corten.spec._struct import Struct
 from corten.spec.mount import Mount
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from corten.snapshots.records import Active
 
 
 class Usage(Struct):
@@ -66,6 +71,23 @@ class Snapshotter(Protocol):
         Raises:
             NotFound: no such layer. AlreadyExists: the key is in use with another parent.
         """
+
+    async def stage(self, key: str, parent: str) -> Active:
+        """The directories of a writable state that is on no record yet: followed by
+        :meth:`enter` or :meth:`give_up`; a crash in between leaves what :meth:`recover` removes.
+
+        Raises:
+            NotFound: no such layer. AlreadyExists: the key is in use.
+        """
+
+    def enter(self, connection: sqlite3.Connection, staged: Active) -> None:
+        """In somebody's transaction: put it on record. It is there after the commit."""
+
+    def give_up(self, staged: Active) -> None:
+        """It was not entered; deleted in the background."""
+
+    def leave(self, connection: sqlite3.Connection, key: str) -> None:
+        """In somebody's transaction: :meth:`remove`, with its commit."""
 
     def mounts(self, key: str) -> tuple[Mount, ...]:
         """The mounts of an active snapshot. NotFound if there is none."""

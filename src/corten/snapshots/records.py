@@ -6,7 +6,7 @@ What is in memory is what was committed: it changes in the order of the commits.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from corten.spec._struct import Struct
 from corten.store.database import Database
@@ -128,28 +128,33 @@ class Records:
     async def add_active(self, active: Active) -> None:
         """Insert; durable with the next durable transaction of anybody (the log is in order)."""
 
-        def write(conn: sqlite3.Connection) -> None:
-            conn.execute(
-                "INSERT INTO snapshots VALUES (?, ?, ?, ?)",
-                (self._name, active.key, active.parent or None, active.number),
-            )
+        await self._db.write(lambda conn: self.enter(conn, active), durable=False)
 
-        def remember(_: None) -> None:
-            self.active[active.key] = active
-
-        await self._db.write(write, durable=False, on_commit=remember)
+    def enter(self, conn: sqlite3.Connection, active: Active) -> None:
+        """Insert, in somebody's transaction."""
+        conn.execute(
+            "INSERT INTO snapshots VALUES (?, ?, ?, ?)",
+            (self._name, active.key, active.parent or None, active.number),
+        )
+        self._db.after_commit(lambda: self.active.__setitem__(active.key, active))
 
     async def drop_active(self, keys: Collection[str]) -> None:
         """Forget active snapshots."""
 
         def write(conn: sqlite3.Connection) -> None:
             for key in keys:
-                conn.execute(
-                    "DELETE FROM snapshots WHERE snapshotter = ? AND key = ?", (self._name, key)
-                )
+                self.leave(conn, key, lambda _active: None)
 
-        def forget(_: None) -> None:
-            for key in keys:
-                self.active.pop(key, None)
+        await self._db.write(write, durable=False)
 
-        await self._db.write(write, durable=False, on_commit=forget)
+    def leave(self, conn: sqlite3.Connection, key: str, then: Callable[[Active], object]) -> None:
+        """Delete, in somebody's transaction; ``then`` is called with what is on no record any
+        more, after the commit."""
+        conn.execute("DELETE FROM snapshots WHERE snapshotter = ? AND key = ?", (self._name, key))
+
+        def forget() -> None:
+            active = self.active.pop(key, None)
+            if active is not None:
+                then(active)
+
+        self._db.after_commit(forget)

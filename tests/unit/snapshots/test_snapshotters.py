@@ -142,10 +142,33 @@ async def test_leftovers_of_a_crash(bench: Bench) -> None:
     assert again.keys() == ["k"]
 
 
-async def test_a_writable_state_whose_files_are_gone(bench: Bench) -> None:
+async def test_a_writable_state_whose_files_are_gone_begins_anew(bench: Bench) -> None:
+    """Its record was on the disk when the power failed, its directories were not yet."""
     await bench.snapshotter.prepare("k", "")
     os.rename(Path(bench.snapshotter.upper("k")).parent, bench.root / "elsewhere")
-    assert (await bench.reopen()).keys() == []
+    again = await bench.reopen()
+    assert again.keys() == ["k"]
+    assert os.listdir(again.upper("k")) == []
+
+
+async def test_a_writable_state_in_somebody_elses_transaction(bench: Bench) -> None:
+    snapshots = bench.snapshotter
+    staged = await snapshots.stage("k", "")
+    assert snapshots.keys() == []
+    await bench.db.write(lambda conn: snapshots.enter(conn, staged))
+    assert snapshots.keys() == ["k"]
+    with pytest.raises(AlreadyExists):
+        await snapshots.stage("k", "")
+    assert (await bench.reopen()).keys() == ["k"]
+    await bench.db.write(lambda conn: bench.snapshotter.leave(conn, "k"))
+    assert bench.snapshotter.keys() == []
+
+
+async def test_a_writable_state_that_nobody_entered_is_swept(bench: Bench) -> None:
+    staged = await bench.snapshotter.stage("k", "")
+    again = await bench.reopen()
+    assert again.keys() == []
+    assert not (bench.root / bench.kind / str(staged.number)).exists()
 
 
 async def test_after_a_power_loss_only_synced_layers_count(bench: Bench) -> None:
