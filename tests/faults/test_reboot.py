@@ -54,6 +54,7 @@ class Rebootable(Machine):
         self.kill()
         groups = self._groups()
         eventually(lambda: not self._kill_all(groups), what="all processes are gone")
+        eventually(lambda: not self._kill_programs(), what="the daemon's programs are gone")
         eventually(lambda: not _remove(groups), what="all cgroups are gone")
         self.new_network()
         for path in self.state.rglob("*"):
@@ -63,6 +64,19 @@ class Rebootable(Machine):
             shutil.rmtree(self.state)
         self._boot()
         self.start()
+
+    def _kill_programs(self) -> set[int]:
+        """Those outside of the groups, as the command line that a daemon keeps warm: it ends
+        with the daemon, but not in the same moment. Returns those that are not gone yet."""
+        pids: set[int] = set()
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                if os.fsencode(self.state) in path.read_bytes().split(b"\0"):
+                    pids.add(int(path.parent.name))
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return pids
 
     def _groups(self) -> list[Path]:
         top = Path("/sys/fs/cgroup")

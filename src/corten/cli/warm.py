@@ -65,7 +65,10 @@ def close_imports() -> None:
 
 
 def listen(path: Path) -> socket.socket:
-    """The listening socket, for root and the group only, put in the place of a stale one."""
+    """The listening socket, for root and the group only, put in the place of a stale one.
+
+    Exits when standard input has ended: the socket may be that of the next daemon's program.
+    """
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -77,6 +80,9 @@ def listen(path: Path) -> socket.socket:
     grant(new, GROUP)
     listener.listen(128)
     listener.setblocking(False)
+    if select.select([0], [], [], 0)[0]:
+        new.unlink(missing_ok=True)
+        sys.exit(0)
     new.rename(path)
     return listener
 
