@@ -4,13 +4,29 @@
 set -u
 exec >/dev/ttyS1 2>&1 # not the console: systemd hangs that up
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
+watch() { # watch NAME: what hangs says why, and ends the guest
+    sleep 240
+    echo "CHECK $1 FAILED: it hangs"
+    systemctl list-jobs --no-pager
+    ps -eo pid,ppid,stat,etimes,wchan:24,args
+    for task in $(pgrep 'corten|python') 1; do
+        echo "# $task: $(tr '\0' ' ' <"/proc/$task/cmdline") $(cat "/proc/$task/syscall")"
+        cat "/proc/$task/stack"
+    done
+    journalctl --no-pager | tail -n 80 # with the kernel's words
+    sync
+    systemctl poweroff --force --force
+}
 check() { # check NAME COMMAND...
-    local began=$SECONDS
+    local began=$SECONDS watcher
     local name=$1 out
     shift
+    watch "$name" & watcher=$!
     if out=$("$@" 2>&1); then echo "CHECK $name ok"; echo "# $name took $((SECONDS - began)) s"; else
         echo "CHECK $name FAILED: $(echo "$out" | tail -n 5 | tr '\n' '|')"
     fi
+    kill "$watcher"
+    wait "$watcher" 2>/dev/null
 }
 eventually() { # eventually SECONDS COMMAND...
     local end=$((SECONDS + $1))
@@ -59,7 +75,7 @@ scope_of_a_container() {
 }
 pod_in_its_slice() {
     local out
-    out=$(timeout 300 /usr/bin/python3 -I /mnt/pod.py) || { echo "$out"; return 1; }
+    out=$(timeout 200 /usr/bin/python3 -I /mnt/pod.py) || { echo "$out"; return 1; }
     local slice=/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod4711.slice
     has "$out" "driver SYSTEMD" && has "$out" "container $slice/corten-" &&
         has "$out" "monitor $slice/corten-monitors-" &&
