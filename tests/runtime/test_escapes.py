@@ -15,7 +15,11 @@ import pytest
 
 from tests.runtime.harness import Bundle
 from tests.runtime.test_process import fields
-from tests.runtime.test_terminal import ConsoleSocket, console  # noqa: F401  # a fixture
+from tests.runtime.test_terminal import (  # noqa: F401  # a fixture
+    ConsoleSocket,
+    console,
+    read_until,
+)
 from tests.support import eventually
 
 # Opens what a process executes, and everything it has mapped, for writing.
@@ -234,7 +238,7 @@ def test_cve_2025_52565_console_is_a_link(
     box.created("--console-socket", str(console.path))
     master = console.take()
     box.start()
-    assert os.read(master, 100) == b"regular file\r\n"
+    assert read_until(master, b"\n") == b"regular file\r\n"
     assert target.read_text() == "untouched"
 
 

@@ -192,7 +192,7 @@ def test_run_in_the_foreground(box: Bundle) -> None:
         seen = read_until(front.master, b"24 80")
         assert b"/dev/pts/0" in seen
         os.write(front.master, b"typed\r")
-        seen = read_until(front.master, b"got typed")
+        seen = read_until(front.master, b"got typed\r\n")
         assert seen.count(b"typed\r\n") == 2  # one echo, by the container's terminal alone
         assert front.wait() == 5
         assert termios.tcgetattr(front.slave) == front.before
