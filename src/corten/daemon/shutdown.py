@@ -25,6 +25,7 @@ from corten.store import Database
 
 _START = 60.0  # seconds for a daemon to answer
 _END = 60.0  # seconds for it to end
+_LAST_FILES = 10.0  # seconds for its programs to end, which make and remove files meanwhile
 
 
 def shut_down(*, root: str, state: str, config: str, purge: bool) -> None:
@@ -115,9 +116,18 @@ def _own_arguments() -> int:
 
 def _purge(root: str, state: str) -> None:
     for directory in (root, state):
-        try:
-            shutil.rmtree(directory)
-        except FileNotFoundError:
-            continue
+        _remove(directory)
     if state == places.DEFAULT_STATE:
         shutil.rmtree("/var/cache/corten", ignore_errors=True)
+
+
+def _remove(directory: str) -> None:
+    """A file that vanishes under our hands, or comes, does not keep the rest."""
+    end = time.monotonic() + _LAST_FILES
+    while os.path.lexists(directory):
+        try:
+            shutil.rmtree(directory)
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)

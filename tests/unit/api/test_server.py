@@ -140,7 +140,8 @@ async def test_a_client_that_goes_away_ends_its_waits_only(
     for _ in range(3):
         await raw.frame()
     await raw.ask(2, "wait_container", ref="name1")
-    await asyncio.sleep(0.01)
+    await raw.ask(3, "info")
+    assert (await raw.frame())[:2] == (REPLY, 3)  # so the wait has begun
     raw.sock.close()
     async with asyncio.timeout(5):
         while not engine.cancelled:
