@@ -12,7 +12,10 @@ from pathlib import Path
 
 from bench import namespaces
 
-GROUPS = ("imports", "runtimes", "commands", "pods", "memory")
+GROUPS = (
+    "imports", "runtimes", "oci", "commands", "pods", "memory",
+    "release", "traffic", "logs", "checks", "scale",
+)  # fmt: skip
 
 
 def arguments() -> argparse.Namespace:
@@ -29,9 +32,22 @@ def arguments() -> argparse.Namespace:
 
 
 def measure(args: argparse.Namespace) -> None:
-    from bench import commands, memory, pods, report, runtimes
+    from bench import (
+        checks,
+        commands,
+        logs,
+        memory,
+        oci,
+        pods,
+        release,
+        report,
+        runtimes,
+        scale,
+        traffic,
+    )
     from bench.peers import Peers
 
+    few = max(5, args.samples // 3)
     base = Path(tempfile.mkdtemp(prefix="bench-", dir="/tmp"))
     peers = Peers(base)
     sources = {
@@ -39,7 +55,13 @@ def measure(args: argparse.Namespace) -> None:
         "runtimes": lambda: runtimes.rows(peers, args.samples),
         "commands": lambda: commands.rows(peers, args.samples),
         "pods": lambda: pods.rows(peers, args.samples),
-        "memory": lambda: memory.rows(peers, max(5, args.samples // 3)),
+        "memory": lambda: memory.rows(peers, few),
+        "release": lambda: release.rows(peers, args.samples),
+        "oci": lambda: oci.rows(peers, args.samples),
+        "traffic": lambda: traffic.rows(peers, few),
+        "logs": lambda: logs.rows(peers, few),
+        "checks": lambda: checks.rows(peers, few),
+        "scale": lambda: scale.rows(peers, few),
     }
     rows = []
     try:

@@ -11,7 +11,7 @@ import tarfile
 from pathlib import Path
 
 BUSYBOX = Path("/bin/busybox")
-APPLETS = ("sh", "true", "sleep", "cat", "echo", "yes", "head", "seq", "dd", "tr")
+APPLETS = ("sh", "true", "sleep", "cat", "echo", "yes", "head", "seq", "dd", "tr", "httpd")
 REGISTRY = "127.0.0.1:5555"
 NAME = f"{REGISTRY}/bench:latest"
 PAUSE = f"{REGISTRY}/pause:latest"  # containerd holds a pod's namespaces by a process

@@ -40,24 +40,17 @@ class Peers:
         self._containerd = ""
         self._ours: Daemon | None = None
         self._registry = False
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def close(self) -> None:
         self.stack.close()
 
     def _daemon(self, name: str, argv: list[str], ready: Callable[[], bool]) -> None:
-        log = (self.base / f"{name}.log").open("ab")
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-
-        def end() -> None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(15)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            log.close()
-
-        self.stack.callback(end)
+        with (self.base / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        if name not in self._running:
+            self.stack.callback(self._end, name)
+        self._running[name] = process
 
         def probe() -> bool:
             if process.poll() is not None:
@@ -67,6 +60,15 @@ class Peers:
             return ready()
 
         eventually(probe, deadline=60, what=f"{name} ready")
+
+    def _end(self, name: str) -> None:
+        process = self._running[name]
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
     def registry(self) -> None:
         """docker-registry with the image of :mod:`bench.image`."""
@@ -94,18 +96,43 @@ class Peers:
         self.registry()
         base = self.base / "docker"
         base.mkdir()
-        (base / "daemon.json").write_text("{}")
+        # Containers survive its restart, as ours do; no process per port, as the rows ask.
+        settings = {"live-restore": True, "userland-proxy": False}
+        (base / "daemon.json").write_text(json.dumps(settings))
         on_tmpfs(base / "exec")
         host = f"unix://{base}/docker.sock"
+        self._start_docker(base, host)
+        self._docker_host = host
+        quiet(["docker", "pull", image.NAME], env={**os.environ, "DOCKER_HOST": host})
+        return host
+
+    def _start_docker(self, base: Path, host: str) -> None:
         argv = [
             "/usr/sbin/dockerd", "-H", host, "--data-root", f"{base}/data",
             "--exec-root", f"{base}/exec", "--pidfile", f"{base}/pid",
             "--config-file", f"{base}/daemon.json", "--storage-driver", "overlay2",
         ]  # fmt: skip
         self._daemon("dockerd", argv, lambda: docker_answers(host))
-        self._docker_host = host
-        quiet(["docker", "pull", image.NAME], env={**os.environ, "DOCKER_HOST": host})
-        return host
+
+    def restart_docker(self) -> None:
+        """Another dockerd, which takes over what the first leaves running."""
+        host = self.docker_host()
+        self._end("dockerd")
+        self._start_docker(self.base / "docker", host)
+
+    def podman(self) -> list[str]:
+        """podman's words, with roots of its own and the image pulled."""
+        self.registry()
+        base = self.base / "podman"
+        if not base.exists():
+            on_tmpfs(base / "run")
+        words = [
+            "podman", "--root", f"{base}/root", "--runroot", f"{base}/run/root",
+            "--tmpdir", f"{base}/run/tmp", "--storage-driver", "overlay", "--runtime", "crun",
+            "--cgroup-manager", "cgroupfs", "--events-backend", "file",
+        ]  # fmt: skip
+        quiet([*words, "pull", "-q", "--tls-verify=false", image.NAME])
+        return words
 
     def containerd(self) -> str:
         """A containerd with the CRI plugin and the bridge CNI; its socket."""

@@ -47,10 +47,10 @@ def api_cycle(peers: Peers) -> Callable[[], None]:
     return action
 
 
-def bundles(peers: Peers) -> tuple[Path, Path]:
+def bundles(peers: Peers, name: str = "runtimes") -> tuple[Path, Path]:
     """(with Docker's seccomp profile, without any)."""
     profile = resolve_default(CAPABILITIES)
-    base = peers.base / "bundles"
+    base = peers.base / f"bundles-{name}"
     with_profile = runc_bundle(base / "seccomp", seccomp=json.loads(json.dumps(profile)))
     return with_profile, runc_bundle(base / "plain", seccomp=None)
 

@@ -117,10 +117,12 @@ class Talk:
 
 
 class Host:
-    """A launcher with a state directory of its own."""
+    """A launcher with a state directory of its own, below ``place``."""
 
-    def __init__(self, *, program: str = "", protect: bool = True) -> None:
-        self.base = Path(tempfile.mkdtemp(prefix="corten-launch-", dir="/tmp"))
+    def __init__(
+        self, *, program: str = "", protect: bool = True, place: Path = Path("/tmp")
+    ) -> None:
+        self.base = Path(tempfile.mkdtemp(prefix="corten-launch-", dir=place))
         self.errors = (self.base / "launcher.err").open("w+b")
         self._program = program
         self._protect = protect
