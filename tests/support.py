@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -31,3 +33,22 @@ def eventually(probe: Callable[[], T], *, deadline: float = 10.0, what: str = ""
         if passed > deadline and (tries > deadline * _TRIES or passed > deadline * _STARVED):
             raise AssertionError(f"not within {deadline} s: {what or probe}; last: {answer!r}")
         time.sleep(0.01)
+
+
+def catches(pid: int, number: int) -> bool:
+    """Whether a process has a handler for a signal: the first one of a container has none by
+    default, and would not get it at all."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("SigCgt:"):
+            return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+    return False
+
+
+def wiped(path: Path) -> None:
+    """Remove a directory in which processes that are about to end still make and remove files."""
+
+    def gone() -> bool:
+        shutil.rmtree(path, ignore_errors=True)
+        return not path.exists()
+
+    eventually(gone, what=f"{path} is removed")

@@ -186,6 +186,15 @@ class Host:
         shutil.rmtree(self.base)
         assert not text, text
 
+    def at_rest(self) -> None:
+        """Wait until the next monitor is forked, and nothing is left for the launcher to do."""
+        eventually(lambda: self._spares(), what="a spare monitor")
+        self.talk.ask(Hello())  # it has read this when it was done with the fork
+
+    def _spares(self) -> list[int]:
+        template = _children(self.hello.pid)
+        return [pid for one in template for pid in _children(one) if _name(pid) == "corten-spare"]
+
     def run_dir(self, name: str) -> Path:
         path = self.base / "run" / name
         path.mkdir(parents=True, mode=0o700)
@@ -201,6 +210,20 @@ class Host:
         forked = messages.read(Forked, answer.result())
         self.monitors.append(answer.fds["pidfd"])
         return forked, talk, answer.fds["pidfd"]
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:  # it has ended
+        return []
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _bury(run_dir: str) -> None:
@@ -306,6 +329,17 @@ class Stream:
             assert chunk, f"ended before {text!r}: {data!r}"
             data += chunk
         return data
+
+    def until_printed(self, text: bytes) -> None:
+        """Frames up to where ``text`` has come on stdout, over however many of them."""
+        rest = out = b""
+        while text not in out:
+            chunk = self.sock.recv(65536)
+            assert chunk, f"ended before {text!r}"
+            rest += chunk
+            while len(rest) >= 8 and len(rest) >= (end := 8 + struct.unpack(">4xL", rest[:8])[0]):
+                out = out[-len(text) :] + rest[8:end] if rest[0] == 1 else out
+                rest = rest[end:]
 
     def frames(self) -> dict[str, bytes]:
         """Everything up to the end of file, by stream."""

@@ -125,10 +125,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_full_disk_stops_no_container(native: Make, small_disk: Path) -> None:
     log = {"path": str(small_disk / "log")}
-    script = "seq 1 20000; echo done >&2; read x; echo later"
+    script = "seq 1 20000; echo done; read x; echo later"
     container = native(["sh", "-c", script], stdin_open=True, log=log).create().start()
     stream = container.attach(stdin=True)
-    stream.until(b"done")
+    stream.until_printed(b"done")  # behind all the others: nothing of them is still to be logged
     (small_disk / "log").write_bytes(b"")  # somebody makes room
     stream.write(b"\n")
     assert container.wait().code == 0

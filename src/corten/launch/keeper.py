@@ -54,7 +54,7 @@ class Keeper:
 
     __slots__ = (
         "_asleep", "_attend", "_attendant", "_channel", "_fds", "_named", "_news", "_poll",
-        "_sent", "_state", "_theirs", "_wake", "_watched",
+        "_room", "_sent", "_state", "_theirs", "_wake", "_watched",
     )  # fmt: skip
 
     def __init__(self, attend: Attend) -> None:
@@ -67,6 +67,7 @@ class Keeper:
         self._state = b""
         self._fds: list[int] = []
         self._watched = 0
+        self._room: list[int] = []
         self._news: list[bytes] = []
         self._named = False
         self._sent = 0
@@ -101,13 +102,17 @@ class Keeper:
 
     def _fork(self) -> None:
         """Have an attendant, with everything that the last one left."""
-        mine, theirs = seqpacket_pair()
+        self._use_room()
         keeper = os.getpid()
+        ends: tuple[Socket, ...] = ()
         try:
+            mine, theirs = ends = seqpacket_pair()
             pid, _ = clone3(pidfd=False)
         except OSError:  # no memory, too many processes: what waits for it goes on waiting
-            mine.close()
-            theirs.close()
+            for end in ends:
+                end.close()
+            if not self._asleep:  # the first one of all: nobody knows us yet
+                raise
             poll().poll(int(_AGAIN * 1000))
             return
         if pid == 0:
@@ -156,7 +161,8 @@ class Keeper:
     def _rest(self, data: bytes, fds: list[int]) -> None:
         assert self._channel is not None
         _, seen, watched, state = data.split(b" ", 3)
-        if int(seen) != self._sent:  # there is something that it does not know yet
+        # Either there is something that it does not know yet, or it could not be woken.
+        if int(seen) != self._sent or not self._keep_room():
             for fd in fds:
                 os.close(fd)
             send_packet(self._channel, b"no")
@@ -164,6 +170,22 @@ class Keeper:
         self._state, self._fds, self._watched = state, fds, int(watched)
         self._asleep = True
         send_packet(self._channel, b"yes")
+
+    def _keep_room(self) -> bool:
+        """Hold the descriptors that the next channel takes: whoever sleeps when there are no more
+        must be woken all the same. False: there are none."""
+        try:
+            while len(self._room) < 2:
+                self._room.append(os.dup(self._wake))
+        except OSError:
+            self._use_room()
+            return False
+        return True
+
+    def _use_room(self) -> None:
+        for fd in self._room:
+            os.close(fd)
+        self._room.clear()
 
     def _attendant_ended(self) -> None:
         if not self._asleep:

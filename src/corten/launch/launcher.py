@@ -56,7 +56,8 @@ if TYPE_CHECKING:
 
     Operation = Callable[["Packet", dict[str, Any]], None]
 
-_LOCK_TRIES = 50
+_LOCK_TRIES = 50  # two milliseconds each
+_END_TRIES = 1000  # for forks of a launcher that was killed to close what they got from it
 
 
 class Launcher:
@@ -275,20 +276,20 @@ def _locked(packet: Packet, run_dir: str) -> int:
     return _lock(f"{run_dir}/lock")
 
 
-def _lock(path: str) -> int:
+def _lock(path: str, tries: int = _LOCK_TRIES) -> int:
     """Lock a file; the lock is shared with the forks that keep the descriptor.
 
     Raises:
         AlreadyExists: somebody holds it.
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    for attempt in range(_LOCK_TRIES):
+    for attempt in range(tries):
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return fd
         except BlockingIOError:
             # Whoever asks whether it is locked holds it for a moment.
-            if attempt + 1 < _LOCK_TRIES:
+            if attempt + 1 < tries:
                 poll().poll(2)
     os.close(fd)
     raise AlreadyExists("a monitor lives in this run directory", path=path)
@@ -317,7 +318,7 @@ def main(argv: list[str]) -> int:
 
 def _lock_launcher(state_dir: str) -> int:
     try:
-        fd = _lock(f"{state_dir}/launcher.lock")
+        fd = _lock(f"{state_dir}/launcher.lock", _END_TRIES)
     except AlreadyExists:
         raise FailedPrecondition(
             "another launcher serves this state directory", path=state_dir
