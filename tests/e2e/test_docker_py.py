@@ -125,3 +125,67 @@ def test_images(client: Any, image: str) -> None:
     assert found.tags == [f"{image}:latest"]
     assert found.id in [one.id for one in client.images.list()]
     assert client.images.list(filters={"reference": "nosuch"}) == []
+
+
+def test_links(client: Any, image: str) -> None:
+    """On a network of the user's a name for one container alone; on the default bridge a line
+    in /etc/hosts, and variables."""
+    net = client.networks.create("t-links")
+    made = [client.containers.run(image, "sleep 60", detach=True, name="db", network="t-links")]
+    try:
+        settings = {"t-links": client.api.create_endpoint_config(links={"db": "store"})}
+        options = {"network": "t-links", "networking_config": settings, "detach": True}
+        made.append(client.containers.run(image, "sleep 60", **options))
+        address = client.containers.get("db").attrs["NetworkSettings"]["Networks"]["t-links"]
+        asked = made[-1].exec_run("nslookup store")
+        assert address["IPAddress"] in asked.output.decode(), asked
+        assert made[0].exec_run("nslookup store").exit_code != 0
+        made.append(client.containers.run(image, "sleep 60", detach=True, ports={"80/tcp": None}))
+        old = client.containers.run(image, "sleep 60", detach=True, links={made[-1].name: "old-db"})
+        made.append(old)
+        hosts = old.exec_run("cat /etc/hosts").output.decode()
+        assert f"old-db {made[-2].id[:12]} {made[-2].name}" in hosts
+        assert "OLD_DB_PORT=tcp://" in old.exec_run("cat /proc/1/environ").output.decode()
+        made[-2].stop(timeout=0)
+        with pytest.raises(docker.errors.APIError, match="Cannot link to a non running container"):
+            client.containers.run(image, "true", links={made[-2].name: "x"}, remove=True)
+    finally:
+        for one in made:
+            one.remove(force=True)
+        net.remove()
+
+
+def test_an_exec_has_frames_if_its_start_says_so(client: Any, image: str) -> None:
+    one = client.containers.run(image, "sleep 60", detach=True)
+    try:
+        made = client.api.exec_create(one.id, ["printf", "%s", "text"], tty=True)
+        assert client.api.exec_start(made, demux=True) == (b"text", None)
+        made = client.api.exec_create(one.id, ["sh", "-c", "printf out; printf err >&2"])
+        assert sorted(client.api.exec_start(made, tty=True)) == sorted(b"outerr")
+    finally:
+        one.remove(force=True)
+
+
+def test_in_no_swarm(client: Any) -> None:
+    with pytest.raises(docker.errors.APIError, match="not a swarm manager"):
+        client.services.list()
+    assert client.swarm.leave(force=True)
+
+
+def test_commit_of_one_that_has_just_ended(client: Any, image: str) -> None:
+    for _ in range(5):
+        one = client.containers.create(image, "true")
+        one.start()
+        client.images.remove(one.commit().id)
+        one.remove(force=True)
+
+
+def test_a_registry_is_asked(client: Any, image: str) -> None:
+    data = client.images.get_registry_data(image)
+    assert data.has_platform("linux/amd64") or data.has_platform("linux/arm64")
+    assert data.attrs["Descriptor"]["digest"].startswith("sha256:")
+
+
+def test_what_is_no_archive(client: Any) -> None:
+    with pytest.raises(docker.errors.ImageLoadError):
+        client.images.load(b"abc")

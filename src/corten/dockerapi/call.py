@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
@@ -19,6 +20,8 @@ from corten.errors import CortenError, InvalidArgument
 
 T = TypeVar("T")
 
+_SMALL = re.compile(rb'\s*\{\s*"[a-z]')  # a member that does not begin as Go writes it
+_SMALL_LATER = re.compile(rb',\s*"[a-z]\w*"\s*:')
 TENANT: Tenant = "docker"
 COMMON_HEADERS = {
     "Api-Version": str(versions.MAXIMUM),
@@ -91,7 +94,7 @@ class Call:
         elif (kind := self.request.headers.get("Content-Type")) is not None:
             _check_json(kind)
         try:
-            return msgspec.json.decode(data, type=shape)
+            return msgspec.json.decode(_respelled(data, shape), type=shape)
         except msgspec.DecodeError as error:
             raise InvalidArgument(f"invalid JSON: {error}") from None
 
@@ -121,6 +124,20 @@ class TakenOver(web.StreamResponse):
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Nothing: the stream was closed."""
+
+
+def _respelled(data: bytes, shape: type[Any]) -> bytes:
+    """Go reads ``detachKeys`` as ``DetachKeys``, and docker-py relies on it."""
+    if _SMALL.match(data) is None and _SMALL_LATER.search(data) is None:
+        return data
+    given = msgspec.json.decode(data)
+    if not isinstance(given, dict):
+        return data
+    known = [field.encode_name for field in msgspec.structs.fields(shape)]
+    spelled = {name.lower(): name for name in known}
+    return msgspec.json.encode(
+        {key if key in known else spelled.get(key.lower(), key): v for key, v in given.items()}
+    )
 
 
 def _check_json(content_type: str) -> None:

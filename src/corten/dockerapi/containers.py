@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from aiohttp import web
@@ -12,7 +13,7 @@ from corten.dockerapi.call import TENANT, Call, empty, json
 from corten.dockerapi.hostfacts import architecture
 from corten.dockerapi.requests import CreateBody
 from corten.engine.types import Container
-from corten.errors import FailedPrecondition, InvalidArgument, NotFound, Unimplemented
+from corten.errors import CortenError, FailedPrecondition, InvalidArgument, NotFound, Unimplemented
 
 
 async def create_container(call: Call) -> web.Response:
@@ -21,10 +22,20 @@ async def create_container(call: Call) -> web.Response:
     body = await call.body(CreateBody)
     config, warnings = create.container(body)
     _check_platform(call, config.image)
+    config = create.published(config, _exposed_by_image(call, config.image))
     record = await call.engine.create_container(
         TENANT, config, name=name, origin=create.origin(body)
     )
     return json({"Id": record.id, "Warnings": warnings}, 201)
+
+
+def _exposed_by_image(call: Call, image: str) -> Iterable[str]:
+    """The ports that the image exposes; without an image the engine says so itself."""
+    try:
+        found = call.engine.get_image(TENANT, image)
+    except CortenError:
+        return ()
+    return (found.config.get("config") or {}).get("ExposedPorts") or ()
 
 
 async def list_containers(call: Call) -> web.Response:
@@ -38,7 +49,7 @@ async def list_containers(call: Call) -> web.Response:
         labels=lambda record: _labels(call, record),
     )
     now = time.time_ns()
-    shown = [summary.summary(record, _labels(call, record), now) for record in chosen]
+    shown = [summary.summary(record, _labels(call, record), now, call.version) for record in chosen]
     if call.flag("size"):
         shown = [one | await _sizes(call, one["Id"]) for one in shown]
     return json(shown)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import msgspec
 
@@ -73,6 +74,7 @@ def container(body: CreateBody) -> tuple[ContainerConfig, list[str]]:
         volumes=tuple(body.volumes or ()),
         volumes_from=tuple(host.volumes_from or ()),
         devices=_devices(host),
+        device_rules=tuple(host.device_cgroup_rules or ()),
         ulimits=limits.ulimits(host),
         sysctls=host.sysctls or {},
         resources=limits.resources(host),
@@ -92,11 +94,24 @@ def container(body: CreateBody) -> tuple[ContainerConfig, list[str]]:
         dns_search=tuple(host.dns_search or ()),
         dns_options=tuple(host.dns_options or ()),
         extra_hosts=tuple(host.extra_hosts or ()),
+        links=_links(host),
         mac_address=endpoints.mac_address(body),
         networks=endpoints.requests(body),
         console_size=console_size(host.console_size),
     )
     return config, refusals.warnings(body, host)
+
+
+def published(config: ContainerConfig, exposed: Iterable[str]) -> ContainerConfig:
+    """Without the bindings of ports that neither the user nor the image exposes: dockerd shows
+    them and publishes nothing.
+
+    Arguments:
+        exposed: the image's ports.
+    """
+    known = {*config.exposed_ports, *ports.exposed(exposed)}
+    kept = [one for one in config.ports if f"{one.container_port}/{one.protocol}" in known]
+    return msgspec.structs.replace(config, ports=tuple(kept))
 
 
 def origin(body: CreateBody) -> dict[str, object]:
@@ -116,6 +131,11 @@ def origin(body: CreateBody) -> dict[str, object]:
         kept["binds"] = host.binds
     if host.tmpfs:
         kept["tmpfs"] = host.tmpfs
+    for key, value in (("volume_driver", host.volume_driver), ("isolation", host.isolation)):
+        if value:
+            kept[key] = value
+    if host.port_bindings:
+        kept["ports"] = msgspec.to_builtins(ports.bindings(host.port_bindings))
     if host.mounts:
         kept["mounts"] = msgspec.to_builtins(host.mounts)
     return kept
@@ -197,6 +217,12 @@ def _mounts(host: HostConfig) -> tuple[MountRequest, ...]:
             raise InvalidArgument(f"Duplicate mount point: {request.target}")
         seen.add(request.target)
     return tuple(result)
+
+
+def _links(host: HostConfig) -> tuple[str, ...]:
+    """Those of the default bridge; on a network of the user's the endpoint has its own."""
+    mode = host.network_mode or "default"
+    return endpoints.links(host.links) if mode in ("default", "bridge") else ()
 
 
 def _devices(host: HostConfig) -> tuple[DeviceRequest, ...]:

@@ -3,12 +3,16 @@ No I/O."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from corten.dockerapi.requests import CreateBody, Endpoint
+from corten.dockerapi.versions import Version
 from corten.engine.types import Container, NetworkRequest
 from corten.engine.types import Endpoint as EndpointRecord
-from corten.errors import Unimplemented
+from corten.errors import InvalidArgument, Unimplemented
+
+_OPTIONS = "com.docker.network.endpoint."  # those that dockerd heeds; others it only shows
 
 
 def requests(body: CreateBody) -> tuple[NetworkRequest, ...] | None:
@@ -32,10 +36,9 @@ def request(network: str, endpoint: Endpoint | None) -> NetworkRequest:
     """One network to join. Raises as :func:`requests`."""
     if endpoint is None:
         return NetworkRequest(network=network)
-    if endpoint.links:
-        raise Unimplemented("NetworkingConfig: Links is not implemented by corten yet")
-    if endpoint.driver_opts:
-        raise Unimplemented("NetworkingConfig: DriverOpts is not implemented by corten yet")
+    for option in endpoint.driver_opts or ():
+        if option.startswith(_OPTIONS):
+            raise Unimplemented(f"the network option {option} is not implemented by corten yet")
     ipam = endpoint.ipam_config
     if ipam is not None and ipam.link_local_ips:
         raise Unimplemented("NetworkingConfig: LinkLocalIPs is not implemented by corten yet")
@@ -46,35 +49,63 @@ def request(network: str, endpoint: Endpoint | None) -> NetworkRequest:
         ipv6=(ipam and ipam.ipv6_address) or "",
         mac_address=endpoint.mac_address or "",
         priority=endpoint.gw_priority or 0,
+        driver_options=endpoint.driver_opts or {},
+        links=links(endpoint.links),
     )
 
 
-def networks(record: Container) -> dict[str, dict[str, Any]]:
+def links(given: Iterable[str] | None) -> tuple[str, ...]:
+    """``TARGET:ALIAS`` of each; a target alone is its own alias.
+
+    Raises:
+        InvalidArgument: in dockerd's words.
+    """
+    found = []
+    for text in given or ():
+        target, colon, alias = text.partition(":")
+        if not target or (colon and not alias) or ":" in alias:
+            raise InvalidArgument(f"bad format for links: {text}")
+        target = target.removeprefix("/")
+        found.append(f"{target}:{alias.rpartition('/')[2] or target}")
+    return tuple(dict.fromkeys(found))
+
+
+def networks(record: Container, version: Version) -> dict[str, dict[str, Any]]:
     """``Networks`` by name: what was asked for, and what there is while it runs."""
+    # Since 1.45 the short id is in DNSNames alone.
+    short = record.id[:12] if version < (1, 45) else ""
     found = {entry.network: entry for entry in record.endpoints}
+    wanted = _wanted(record)
+    return {
+        name: settings(found.get(name) or EndpointRecord(network=name), wanted.get(name), short)
+        for name in names(record)
+    }
+
+
+def names(record: Container) -> list[str]:
+    """The networks that a container is, or is to be, connected to."""
+    return sorted({*(entry.network for entry in record.endpoints), *_wanted(record)})
+
+
+def _wanted(record: Container) -> dict[str, NetworkRequest]:
     mode = record.config.namespaces.network
     asked = record.config.networks
     if asked is None or mode in ("host", "none"):
         name = "bridge" if mode in ("default", "private", "") else mode
         asked = () if mode.startswith("container:") else (NetworkRequest(network=name),)
-    wanted = {one.network: one for one in asked}
-    names = sorted({*found, *wanted})
-    return {
-        name: settings(found.get(name) or EndpointRecord(network=name), wanted.get(name), record.id)
-        for name in names
-    }
+    return {one.network: one for one in asked}
 
 
 def settings(
-    record: EndpointRecord, wanted: NetworkRequest | None = None, container_id: str = ""
+    record: EndpointRecord, wanted: NetworkRequest | None = None, short_id: str = ""
 ) -> dict[str, Any]:
     """``EndpointSettings`` of one network."""
     return {
         "IPAMConfig": _ipam(wanted),
-        "Links": None,
-        "Aliases": _aliases(record, wanted, container_id),
-        "MacAddress": record.mac_address,
-        "DriverOpts": None,
+        "Links": list(wanted.links) or None if wanted else None,
+        "Aliases": _aliases(record, wanted, short_id),
+        "MacAddress": record.mac_address or (wanted.mac_address if wanted else ""),
+        "DriverOpts": (wanted.driver_options or None) if wanted else None,
         "GwPriority": wanted.priority if wanted else 0,
         "NetworkID": record.network_id,
         "EndpointID": record.endpoint_id,
@@ -96,8 +127,9 @@ def _ipam(wanted: NetworkRequest | None) -> dict[str, str] | None:
 
 
 def _aliases(
-    record: EndpointRecord, wanted: NetworkRequest | None, container_id: str
+    record: EndpointRecord, wanted: NetworkRequest | None, short_id: str
 ) -> list[str] | None:
-    if record.network in ("bridge", "host", "none") or not container_id:
+    if record.network in ("bridge", "host", "none"):
         return None
-    return list(dict.fromkeys((*(wanted.aliases if wanted else ()), container_id[:12])))
+    shown = (*(wanted.aliases if wanted else ()), *([short_id] if short_id else []))
+    return list(dict.fromkeys(shown)) or None

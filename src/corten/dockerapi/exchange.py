@@ -9,10 +9,11 @@ from typing import Any
 from aiohttp import web
 
 from corten.dockerapi import imageview, pull, transfers
-from corten.dockerapi.call import TENANT, Call, fault
+from corten.dockerapi.call import TENANT, Call, fault, json
 from corten.engine.types import Auth, Progress
 from corten.errors import CortenError, InvalidArgument, NotFound, Unimplemented
 from corten.spec import reference
+from corten.spec.platform import Platform
 
 JSON = "application/json"
 
@@ -58,9 +59,6 @@ async def load(call: Call) -> web.StreamResponse:
         loading.add_done_callback(lambda _: queue.close())
         try:
             first = await queue.get()
-            if first is None:
-                await asyncio.wait([loading])
-                loading.result()  # raises before the head goes out
             response = await call.stream(JSON)
             while first is not None:
                 if not quiet and first.status == "Extracting":
@@ -104,6 +102,28 @@ async def _save(call: Call, names: Sequence[str]) -> web.StreamResponse:
         raise InvalidArgument("no image is named")
     async with await call.engine.save_images(TENANT, names) as transfer:
         return await transfers.send(call, transfer)
+
+
+async def distribution(call: Call) -> web.Response:
+    """``GET /distribution/{name}/json``: what a registry has, nothing of it is fetched."""
+    known = pull.auth(call.request.headers.get("X-Registry-Auth", ""))
+    name = str(reference.parse(call.params["name"]))
+    found, platforms = await call.engine.remote_image(TENANT, name, auth=known)
+    return json(
+        {
+            "Descriptor": {
+                "mediaType": found.media_type,
+                "digest": str(found.digest),
+                "size": found.size,
+            },
+            "Platforms": [_platform(one) for one in platforms],
+        }
+    )
+
+
+def _platform(platform: Platform) -> dict[str, str]:
+    shown = {"architecture": platform.architecture, "os": platform.os}
+    return shown | ({"variant": platform.variant} if platform.variant else {})
 
 
 async def push(call: Call) -> web.StreamResponse:

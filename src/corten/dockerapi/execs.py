@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 
-from corten.dockerapi import create, pump
+from corten.dockerapi import create, frames, pump
 from corten.dockerapi.call import TENANT, Call, TakenOver, empty, json
 from corten.dockerapi.containers import size
 from corten.dockerapi.requests import ExecBody, ExecStartBody
@@ -39,7 +41,7 @@ async def start_exec(call: Call) -> web.StreamResponse:
     if console and not body.tty:
         raise InvalidArgument("ConsoleSize is only for an exec with a terminal (Tty)")
     _check_startable(call, record)
-    await _stream(call, record, console)
+    await _stream(call, record, console, raw=bool(body.tty))
     return TakenOver()
 
 
@@ -51,24 +53,40 @@ def _check_startable(call: Call, record: Exec) -> None:
         raise FailedPrecondition(f"container {record.container_id} is {status}, not running")
 
 
-async def _stream(call: Call, record: Exec, console: tuple[int, int] | None) -> None:
+def _shape(*, tty: bool, raw: bool) -> Callable[[bytes], bytes] | None:
+    """Whether the stream has frames is the start's word, not the exec's, as with dockerd."""
+    if tty == raw:
+        return None
+    if tty:
+        return functools.partial(frames.frame, frames.STDOUT)
+    decoder = frames.Decoder()
+    return lambda data: b"".join([payload for _, payload in decoder.feed(data)])
+
+
+async def _stream(call: Call, record: Exec, console: tuple[int, int] | None, *, raw: bool) -> None:
     """The head first, then the program, as dockerd does it: clients that read the head through
     a buffer (docker-py) lose output that comes with it. So an error is said in the stream;
     the command line then asks for the exit code (126, 127)."""
     config = record.config
     scanner = detach_scanner(config.detach_keys, tty=config.tty)
-    async with open_stream(call, content_type(call, tty=config.tty)) as client:
+    async with open_stream(call, content_type(call, tty=raw)) as client:
         try:
             connected = await call.engine.start_exec(TENANT, record.id, stream=True)
         except CortenError as error:
-            await say(client, error, tty=config.tty)
+            await say(client, error, tty=raw)
             return
         assert connected is not None
         async with pump.adopted(connected) as monitor:
             if console:
                 with contextlib.suppress(CortenError):  # it may have ended already
                     await call.engine.resize_exec(TENANT, record.id, *console)
-            detached = await pump.run(client, monitor, stdin=config.attach_stdin, detach=scanner)
+            detached = await pump.run(
+                client,
+                monitor,
+                stdin=config.attach_stdin,
+                detach=scanner,
+                shape=_shape(tty=config.tty, raw=raw),
+            )
             if not detached and not client.writer.is_closing():
                 await _ended(call, record.id)
 

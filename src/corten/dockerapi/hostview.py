@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from corten.engine.specgen.build import MASKED, READONLY
 from corten.engine.types import Container, ContainerConfig, MountRequest, PortBinding, Security
 
@@ -39,13 +41,13 @@ def _general(container: Container) -> dict[str, Any]:
         "ContainerIDFile": "",
         "LogConfig": {"Type": config.log.driver, "Config": config.log.options},
         "NetworkMode": config.namespaces.network,
-        "PortBindings": port_map(config.ports),
+        "PortBindings": port_map(_bindings(container)),
         "RestartPolicy": {
             "Name": config.restart.name,
             "MaximumRetryCount": config.restart.maximum_retry_count,
         },
         "AutoRemove": config.auto_remove,
-        "VolumeDriver": "",
+        "VolumeDriver": origin.get("volume_driver", ""),
         "VolumesFrom": list(config.volumes_from) or None,
         "ConsoleSize": list(config.console_size or (0, 0)),
         "Annotations": config.annotations or None,
@@ -54,12 +56,12 @@ def _general(container: Container) -> dict[str, Any]:
         "DnsSearch": list(config.dns_search),
         "ExtraHosts": list(config.extra_hosts) or None,
         "GroupAdd": list(config.group_add) or None,
-        "Links": None,
+        "Links": _links(container),
         "OomScoreAdj": config.oom_score_adj,
         "PublishAllPorts": config.publish_all,
         "ShmSize": config.shm_size,
         "Runtime": config.runtime or "native",
-        "Isolation": "",
+        "Isolation": origin.get("isolation", ""),
     }
     if config.init:
         result["Init"] = True
@@ -73,6 +75,19 @@ def _general(container: Container) -> dict[str, Any]:
     else:
         mounts = [_mount(mount) for mount in _not_shown(config) if mount.target not in tmpfs]
     return result | ({"Mounts": mounts} if mounts else {})
+
+
+def _bindings(container: Container) -> tuple[PortBinding, ...]:
+    """As asked for, also of ports that are not exposed and so not published."""
+    if "ports" in container.origin:
+        return msgspec.convert(container.origin["ports"], tuple[PortBinding, ...])
+    return container.config.ports
+
+
+def _links(container: Container) -> list[str] | None:
+    """As dockerd keeps them: paths below the container's name."""
+    pairs = [link.partition(":") for link in container.config.links]
+    return [f"/{target}:/{container.name}/{alias}" for target, _, alias in pairs] or None
 
 
 def _binds(config: ContainerConfig) -> list[str] | None:
@@ -170,7 +185,7 @@ def _limits(config: ContainerConfig) -> dict[str, Any]:
             }
             for device in config.devices
         ],
-        "DeviceCgroupRules": None,
+        "DeviceCgroupRules": list(config.device_rules) or None,
         "DeviceRequests": None,
         "MemoryReservation": limits.memory_reservation or 0,
         "MemorySwap": limits.memory_swap or 0,

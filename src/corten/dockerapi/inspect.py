@@ -140,7 +140,7 @@ def _network_settings(record: Container, version: Version) -> dict[str, Any]:
         "SandboxID": record.id if alive else "",
         "SandboxKey": key,
         "Ports": bound,
-        "Networks": endpoints.networks(record),
+        "Networks": endpoints.networks(record, version),
     }
     if version < (1, 52):
         settings |= _old_network_settings(record)

@@ -53,11 +53,11 @@ def config(container: Container, image: dict[str, Any]) -> dict[str, Any]:
 
 
 def environment(own: Iterable[str], image: Iterable[str]) -> list[str]:
-    """The user's variables, then those of the image that they don't set."""
+    """The user's variables, then those of the image that they don't set. One without a value,
+    which takes the image's away, is shown, too."""
     mine = list(own)
     names = {entry.partition("=")[0] for entry in mine}
-    kept = [entry for entry in mine if "=" in entry]
-    return kept + [entry for entry in image if entry.partition("=")[0] not in names]
+    return mine + [entry for entry in image if entry.partition("=")[0] not in names]
 
 
 def _program(

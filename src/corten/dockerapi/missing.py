@@ -1,4 +1,5 @@
-"""Endpoints of the standard that are not there yet: each answers 501 and names itself."""
+"""Endpoints of the standard that are not there yet: each answers 501 and names itself; those of
+swarm mode answer as a dockerd does that is in no swarm."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ MISSING = (
     ("POST", "/grpc", "building images with BuildKit"),
     ("GET", "/images/search", "searching a registry"),
     ("GET", "/images/{name*}/attestations", "attestations of an image"),
-    ("GET", "/distribution/{name*}/json", "asking a registry about an image"),
+    ("POST", "/swarm/init", "swarm mode"),
+    ("POST", "/swarm/join", "swarm mode"),
     ("PUT", "/volumes/{name}", "cluster volumes"),
     ("GET", "/plugins/privileges", "plugins"),
     ("POST", "/plugins/pull", "plugins"),
@@ -28,9 +30,16 @@ MISSING = (
     ("DELETE", "/plugins/{name*}", "plugins"),
 )
 
+# What dockerd answers where it is in no swarm: clients know it as an answer like any other.
+_NO_MANAGER = (
+    'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect '
+    "this node to swarm and try again."
+)
+_NO_PART = "This node is not part of a swarm"
+
 _SWARM = (
     ("GET", "/swarm"),
-    *(("POST", f"/swarm/{verb}") for verb in ("init", "join", "leave", "unlock", "update")),
+    *(("POST", f"/swarm/{verb}") for verb in ("unlock", "update")),
     ("GET", "/swarm/unlockkey"),
     ("GET", "/tasks"),
     ("GET", "/tasks/{id}"),
@@ -51,10 +60,13 @@ _SWARM = (
 )
 
 
-def missing_routes() -> list[tuple[str, str, _Missing]]:
+def missing_routes() -> list[tuple[str, str, _Missing | _Unavailable]]:
     """Routes for all of it."""
-    swarm = [(method, pattern, _Missing("swarm mode")) for method, pattern in _SWARM]
-    return [(method, pattern, _Missing(what)) for method, pattern, what in MISSING] + swarm
+    return [
+        *((method, pattern, _Missing(what)) for method, pattern, what in MISSING),
+        *((method, pattern, _Unavailable(_NO_MANAGER)) for method, pattern in _SWARM),
+        ("POST", "/swarm/leave", _Unavailable(_NO_PART)),
+    ]
 
 
 class _Missing:
@@ -66,3 +78,13 @@ class _Missing:
     async def __call__(self, call: Call) -> web.Response:
         asked = f"{call.request.method} {call.request.path}"
         return failure(501, f"{self._what} is not implemented by corten yet ({asked})")
+
+
+class _Unavailable:
+    """The handler of what is there only in a swarm."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    async def __call__(self, _call: Call) -> web.Response:
+        return failure(503, self._why)

@@ -112,7 +112,7 @@ def spec(body: NetworkBody) -> NetworkSpec:
         attachable=bool(body.attachable),
         labels=body.labels or {},
         options=body.options or {},
-        ipam_options=(ipam and ipam.options) or {},
+        ipam_options=None if ipam is None else ipam.options,
         **parts,
     )
 
@@ -183,7 +183,7 @@ def document(network: Network, version: Version) -> dict[str, Any]:
         "EnableIPv6": bool(network.subnet6),
         "IPAM": {
             "Driver": "default",
-            "Options": None if network.built_in else network.ipam_options,
+            "Options": network.ipam_options,
             "Config": _ipam(network),
         },
         "Internal": network.internal,

@@ -12,7 +12,7 @@ import fcntl
 import select
 import socket
 import termios
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
 
 from corten.dockerapi.connection import BUFFER
@@ -42,10 +42,18 @@ async def adopted(connected: socket.socket) -> AsyncIterator[Stream]:
         stream.writer.transport.abort()
 
 
-async def run(client: Stream, monitor: Stream, *, stdin: bool, detach: Scanner) -> bool:
+async def run(
+    client: Stream,
+    monitor: Stream,
+    *,
+    stdin: bool,
+    detach: Scanner,
+    shape: Callable[[bytes], bytes] | None = None,
+) -> bool:
     """Copy until the process ends, the user detaches, or the client is gone.
 
     Arguments:
+        shape: what is made of the output on its way.
         stdin: pass on what the client sends; otherwise it is read and dropped.
         detach: finds the detach keys in it.
     Returns:
@@ -53,7 +61,7 @@ async def run(client: Stream, monitor: Stream, *, stdin: bool, detach: Scanner) 
     """
     await head_taken(client)
     typing = asyncio.create_task(_input(client, monitor, stdin=stdin, detach=detach))
-    showing = asyncio.create_task(_output(monitor, client))
+    showing = asyncio.create_task(_output(monitor, client, shape))
     try:
         await asyncio.wait((typing, showing), return_when=asyncio.FIRST_COMPLETED)
         return not showing.done() and _result(typing)
@@ -103,9 +111,9 @@ async def _send(monitor: Stream, data: bytes) -> None:
         await monitor.writer.drain()
 
 
-async def _output(monitor: Stream, client: Stream) -> None:
+async def _output(monitor: Stream, client: Stream, shape: Callable[[bytes], bytes] | None) -> None:
     while data := await monitor.reader.read(BUFFER):
-        client.writer.write(data)
+        client.writer.write(data if shape is None else shape(data))
         await client.writer.drain()
 
 

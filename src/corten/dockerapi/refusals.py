@@ -17,13 +17,15 @@ _LATER = {
     "blkio_device_write_iops": "BlkioDeviceWriteIOps",
     "cpu_realtime_period": "CpuRealtimePeriod",
     "cpu_realtime_runtime": "CpuRealtimeRuntime",
-    "device_cgroup_rules": "DeviceCgroupRules",
     "device_requests": "DeviceRequests (--gpus)",
-    "links": "Links",
     "storage_opt": "StorageOpt",
     "cgroup": "Cgroup",
 }
 _LOG_DRIVERS = ("", "json-file", "none")
+_OTHER_LOG_DRIVERS = (  # dockerd's own
+    "awslogs", "etwlogs", "fluentd", "gcplogs", "gelf", "journald", "local", "logentries",
+    "splunk", "syslog",
+)  # fmt: skip
 _LOG_OPTIONS = ("max-size", "max-file")
 
 
@@ -57,8 +59,10 @@ def _check_log(host: HostConfig) -> None:
     log = host.log_config
     if log is None:
         return
-    if (log.type or "") not in _LOG_DRIVERS:
+    if log.type in _OTHER_LOG_DRIVERS:
         raise _later(f"the log driver {log.type}")
+    if (log.type or "") not in _LOG_DRIVERS:
+        raise InvalidArgument(f"logger: no log driver named '{log.type}' is registered")
     for option, value in (log.config or {}).items():
         if option == "mode" and value == "blocking":
             continue

@@ -75,6 +75,7 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("GET", "/images/{name*}/history", images.history),
     ("POST", "/images/{name*}/tag", images.tag),
     ("POST", "/images/{name*}/push", exchange.push),
+    ("GET", "/distribution/{name*}/json", exchange.distribution),
     ("GET", "/images/{name*}/json", images.inspect_image),
     ("DELETE", "/images/{name*}", images.remove_image),
     ("GET", "/system/df", prune.usage),

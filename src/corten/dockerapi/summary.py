@@ -8,6 +8,7 @@ from typing import Any
 
 from corten.dockerapi import endpoints, inspect, ports, query
 from corten.dockerapi.times import human
+from corten.dockerapi.versions import MAXIMUM, Version
 from corten.engine.states import is_running
 from corten.engine.types import Container, State
 from corten.errors import InvalidArgument, NotFound
@@ -34,7 +35,9 @@ _STATUSES = ("created", "running", "paused", "restarting", "removing", "exited",
 Resolve = Callable[[str], str]  # an image's reference to its id; raises NotFound
 
 
-def summary(record: Container, labels: dict[str, str], now: int) -> dict[str, Any]:
+def summary(
+    record: Container, labels: dict[str, str], now: int, version: Version = MAXIMUM
+) -> dict[str, Any]:
     """One element of the list.
 
     Arguments:
@@ -53,7 +56,7 @@ def summary(record: Container, labels: dict[str, str], now: int) -> dict[str, An
         "State": record.state.status,
         "Status": status(record.state, now),
         "HostConfig": {"NetworkMode": record.config.namespaces.network},
-        "NetworkSettings": {"Networks": endpoints.networks(record)},
+        "NetworkSettings": {"Networks": endpoints.networks(record, version)},
         "Mounts": inspect.mount_points(record),
     }
 
@@ -194,7 +197,7 @@ def _published(record: Container) -> list[str]:
 
 
 def _in_network(record: Container, wanted: Iterable[str]) -> bool:
-    names = set(endpoints.networks(record))
+    names = set(endpoints.names(record))
     ids = [entry.network_id for entry in record.endpoints]
     return any(
         value in names or any(value and ident.startswith(value) for ident in ids)

@@ -46,6 +46,8 @@ from corten.networks.explain import Way as Way
 from corten.networks.types import Network as Network
 from corten.networks.types import NetworkSpec as NetworkSpec
 from corten.networks.types import PodNetworkStatus
+from corten.spec.descriptor import Descriptor
+from corten.spec.platform import Platform
 
 WaitCondition = Literal["not-running", "next-exit", "removed"]
 ProgressSink = Callable[[Progress], None]
@@ -368,6 +370,12 @@ class Engine(Protocol):
 
     async def repository_tags(self, ref: str, *, auth: Auth | None = None) -> Sequence[str]:
         """All tags that a repository has at its registry."""
+
+    async def remote_image(
+        self, tenant: Tenant, ref: str, *, auth: Auth | None = None
+    ) -> tuple[Descriptor, Sequence[Platform]]:
+        """What a registry has under a name, and for which platforms. Raises as
+        :meth:`pull_image`."""
 
     async def check_login(self, server: str, auth: Auth) -> None:
         """Whether a registry takes these credentials. Unauthenticated, Unavailable."""

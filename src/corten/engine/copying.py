@@ -11,7 +11,7 @@ from corten.engine.library import Library
 from corten.engine.parts import Parts
 from corten.engine.specgen.mounts import bound_device
 from corten.engine.types import Container, Image, MountRequest, Tenant
-from corten.errors import FailedPrecondition, NotFound
+from corten.errors import FailedPrecondition, NotFound, Unavailable
 from corten.images.documents import committed
 from corten.images.host import view as hostview
 from corten.images.trees.service import (
@@ -153,9 +153,7 @@ class Copier:
             created_by=" ".join(record.config.cmd or ()),
             now=int(time.time()),
         )
-        paused = pause and record.state.status == "running"
-        if paused:
-            await self._pause(record)
+        paused = pause and record.state.status == "running" and await self._pause(record)
         try:
             made = await parts.images.commit(
                 tenant, base.id, record.id, self._chain(record), document, name
@@ -166,13 +164,18 @@ class Copier:
         await self._tell(record, "commit")
         return self._library.get(tenant, made.id)
 
-    async def _pause(self, record: Container) -> None:
-        await self._parts.freeze(record.tenant, record.id, True)
+    async def _pause(self, record: Container) -> bool:
+        """Whether it is: one that has ended meanwhile changes nothing any more."""
+        try:
+            await self._parts.freeze(record.tenant, record.id, True)
+        except (FailedPrecondition, NotFound, Unavailable):
+            return False
+        return True
 
     async def _unpause(self, record: Container) -> None:
         try:
             await self._parts.freeze(record.tenant, record.id, False)
-        except (FailedPrecondition, NotFound):
+        except (FailedPrecondition, NotFound, Unavailable):
             return  # it has ended meanwhile
 
 

@@ -66,6 +66,8 @@ from corten.launch import groups
 from corten.launch.messages import ReopenLog
 from corten.networks.explain import Way
 from corten.networks.types import Network, NetworkSpec, PodNetworkStatus
+from corten.spec.descriptor import Descriptor
+from corten.spec.platform import Platform
 from corten.store import Database
 
 if TYPE_CHECKING:
@@ -550,6 +552,11 @@ class Engine:
 
     async def repository_tags(self, ref: str, *, auth: Auth | None = None) -> Sequence[str]:
         return await self._exchange.tags(ref, auth)
+
+    async def remote_image(
+        self, tenant: Tenant, ref: str, *, auth: Auth | None = None
+    ) -> tuple[Descriptor, Sequence[Platform]]:
+        return await self._exchange.look(tenant, ref, auth)
 
     async def check_login(self, server: str, auth: Auth) -> None:
         await self._exchange.check_login(server, auth)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from corten.engine import checks, ids, logconfig, specgen
+from corten.engine import checks, ids, links, logconfig, specgen
 from corten.engine.boot import wall_ns
 from corten.engine.door import Tx
 from corten.engine.etcfiles import paths as etc_paths
@@ -256,6 +256,7 @@ class Creator:
         if record.tenant == "docker":
             checks.check(config, cpus=parts.host.cpus)
         logconfig.check(config.log)
+        links.check(parts.view, record)
         if config.stop_signal:
             signal_number(config.stop_signal)
         parts.settings.container_cgroup(record.id, config.cgroup_parent)

@@ -42,6 +42,7 @@ def write(
     gateway: str = "",
     embedded: bool = False,
     complete: bool = True,
+    links: Sequence[tuple[str, str]] = (),
 ) -> None:
     """Write all three, in place: a running container has them mounted by inode.
 
@@ -49,6 +50,7 @@ def write(
         addresses: the container's own, IPv4 first.
         own_network: it does not share the host's network.
         embedded: names are asked of the daemon's own resolver.
+        links: address and names of other containers.
         complete: False: the address is not known yet, so only make the files.
     """
     if not complete:
@@ -62,6 +64,7 @@ def write(
         addresses=addresses,
         extra_hosts=config.extra_hosts,
         gateway=gateway,
+        links=links,
         host="" if own_network else host.hosts,
     )
     resolv = files.resolv_file(
@@ -96,6 +99,15 @@ def renew(where: EtcFiles, record: Container, addresses: Sequence[str]) -> None:
     texts = [_resolv(config, embedded=embedded), _resolv(config, embedded=not embedded)]
     if _read(where.resolv) == texts[1]:
         put(where.resolv, texts[0])
+
+
+def relink(where: EtcFiles, links: Sequence[tuple[str, str]]) -> None:
+    """A container that is linked to has another address."""
+    before = after = _read(where.hosts)
+    for address, names in links:
+        after = files.renamed(after, names, [address])
+    if after != before:
+        put(where.hosts, after)
 
 
 def _resolv(config: ContainerConfig, *, embedded: bool) -> str:

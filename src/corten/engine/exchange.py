@@ -18,6 +18,8 @@ from corten.images.push import Pushed
 from corten.images.trees.service import Transfer
 from corten.images.types import ImageRecord
 from corten.spec import reference
+from corten.spec.descriptor import Descriptor
+from corten.spec.platform import Platform
 
 
 class Exchange:
@@ -66,6 +68,12 @@ class Exchange:
     async def tags(self, ref: str, auth: Auth | None) -> Sequence[str]:
         """See ``contract.Engine.repository_tags``."""
         return await self._parts.images.tags(ref, auth=credentials(auth))
+
+    async def look(
+        self, tenant: Tenant, ref: str, auth: Auth | None
+    ) -> tuple[Descriptor, Sequence[Platform]]:
+        """See ``contract.Engine.remote_image``."""
+        return await self._parts.images.look(tenant, ref, auth=credentials(auth))
 
     def names_of(self, tenant: Tenant, repository: str) -> Sequence[str]:
         """See ``contract.Engine.repository_names``."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from corten.engine import etcfiles, states
+from corten.engine import etcfiles, links, states
 from corten.engine.door import Tx
 from corten.engine.networking import (
     endpoint_of,
@@ -49,8 +49,15 @@ class NetworkAdmin:
         parts.door.listen(self._told)
 
     def _told(self, events: list[Event]) -> None:
-        """A container that has another name is found under that."""
+        """A container that has another name is found under that; one that is linked to and
+        started again may have another address."""
         for event in events:
+            if event.type == "container" and event.action == "start":
+                record = self._parts.view.containers.get(event.id)
+                for other in links.linking_to(self._parts.view, record) if record else ():
+                    self._parts.operations.background(
+                        self._relink(other.id), f"links-{other.id[:12]}"
+                    )
             if event.type == "container" and event.action == "rename":
                 self._parts.operations.background(self.renamed(event.id), f"names-{event.id[:12]}")
 
@@ -219,6 +226,17 @@ class NetworkAdmin:
         await logged(
             self._parts.files.run(etcfiles.renew, where, record, addresses, deadline=_FILES),
             f"files of {container_id[:12]}",
+        )
+
+    async def _relink(self, container_id: str) -> None:
+        record = self._parts.view.containers.get(container_id)
+        if record is None:
+            return
+        where = etcfiles.paths(self._parts.settings.container_dir(container_id))
+        found = links.lines(self._parts.view, record)
+        await logged(
+            self._parts.files.run(etcfiles.relink, where, found, deadline=_FILES),
+            f"links of {container_id[:12]}",
         )
 
     # explaining ------------------------------------------------------------------------

@@ -132,6 +132,7 @@ def wanted_of(record: Container, request: NetworkRequest, *, routes: bool) -> Wa
         ipv6=request.ipv6,
         default_route=routes,
         names=names_of(record, request),
+        links=request.links,
     )
 
 

@@ -9,7 +9,9 @@ from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from corten.engine import etcfiles, healthrules, hostfacts, logconfig, specgen
+import msgspec
+
+from corten.engine import etcfiles, healthrules, hostfacts, links, logconfig, specgen
 from corten.engine.joining import Joiner
 from corten.engine.networking import Plug
 from corten.engine.parts import Parts
@@ -64,7 +66,16 @@ class Requests:
         """hosts, hostname and resolv.conf again, when the address is known."""
         await self._parts.files.run(self._write_etc, record, plug, deadline=_FILES)
 
+    def _linked(self, record: Container) -> Container:
+        if not record.config.links:
+            return record
+        env = links.environment(self._parts.view, record) + record.config.env
+        return msgspec.structs.replace(
+            record, config=msgspec.structs.replace(record.config, env=env)
+        )
+
     def _write_etc(self, record: Container, plug: Plug) -> None:
+        complete = not plug.attaches or bool(plug.addresses)
         etcfiles.write(
             etcfiles.paths(self._parts.settings.container_dir(record.id)),
             record.config,
@@ -73,7 +84,8 @@ class Requests:
             addresses=plug.addresses,
             gateway=plug.gateway,
             embedded=plug.embedded,
-            complete=not plug.attaches or bool(plug.addresses),
+            complete=complete,
+            links=links.lines(self._parts.view, record, alive=True) if complete else (),
         )
 
     async def build(
@@ -88,7 +100,7 @@ class Requests:
         parts, config = self._parts, record.config
         cgroup = parts.settings.container_cgroup(record.id, config.cgroup_parent)
         around = await self._surroundings(record, cgroup)
-        document = json.dumps(specgen.build(record, around)).encode()
+        document = json.dumps(specgen.build(self._linked(record), around)).encode()
         memfd = sealed_memfd("config.json", document)
         held.callback(os.close, memfd)
         privileged = config.security.privileged

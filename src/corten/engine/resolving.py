@@ -21,6 +21,7 @@ from corten.engine.view import View
 from corten.errors import CortenError, NotFound, Unavailable
 from corten.launch import client
 from corten.launch.messages import CreateResolver, DnsAdd, DnsChange, DnsList, DnsRemove, Message
+from corten.networks.names import links_id
 from corten.networks.service import NetworkService
 
 _log = logging.getLogger(__name__)
@@ -103,15 +104,18 @@ class Resolver:
     def _place(self, record: Container) -> _Place | None:
         """None: none of its networks has names."""
         assert self.networks is not None
-        found = []
+        found, tables = [], []
         for request in requests_of(record.config):
             with suppress(NotFound):
-                found.append(self.networks.find(request.network))
+                network = self.networks.find(request.network)
+                found.append(network)
+                if request.links and not network.built_in:
+                    tables.append(links_id(network.id, record.id))
         named = [network for network in found if not network.built_in]
         if not named:
             return None
         return _Place(
-            networks=tuple(network.id for network in named),
+            networks=(*tables, *(network.id for network in named)),
             servers=record.config.dns,
             shut_in=all(network.internal for network in found),
         )

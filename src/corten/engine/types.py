@@ -42,6 +42,8 @@ class NetworkRequest(Record, frozen=True, kw_only=True):
     ipv6: str = ""
     mac_address: str = ""
     priority: int = 0  # the highest has the default route; among equals the first name
+    driver_options: dict[str, str] = {}  # nobody heeds them; they are shown
+    links: tuple[str, ...] = ()  # "TARGET:ALIAS": names for this container alone
 
 
 class MountRequest(Record, frozen=True, kw_only=True):
@@ -190,6 +192,7 @@ class ContainerConfig(Record, frozen=True, kw_only=True):
     volumes: tuple[str, ...] = ()  # places that get an anonymous volume, the image's too
     volumes_from: tuple[str, ...] = ()  # containers, each with ":ro" or ":rw" behind it or not
     devices: tuple[DeviceRequest, ...] = ()
+    device_rules: tuple[str, ...] = ()  # what else may be used, as "c 13:* rwm"
     ulimits: tuple[Ulimit, ...] = ()
     sysctls: dict[str, str] = {}
     resources: Resources = Resources()
@@ -210,6 +213,7 @@ class ContainerConfig(Record, frozen=True, kw_only=True):
     dns_search: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()
     extra_hosts: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()  # "TARGET:ALIAS" on the default bridge, by /etc/hosts
     mac_address: str = ""
     # Of a new container those besides the one of ``namespaces``, and more about that; then
     # all of them. None: that one alone.

@@ -95,6 +95,19 @@ class Puller:
         """See :meth:`corten.images.service.ImageService.tags`."""
         return await self._repository(reference.parse(text), auth).tags()
 
+    async def look(
+        self, tenant: str, text: str, auth: Auth | None
+    ) -> tuple[Descriptor, Sequence[Platform]]:
+        """See :meth:`corten.images.service.ImageService.look`."""
+        name = reference.parse(text)
+        source = self._repository(name, auth)
+        found, raw = await source.manifest(name.digest or name.tag)
+        manifest = image.parse_manifest(raw, found.media_type)
+        if not isinstance(manifest, Manifest):
+            return found, [one.platform for one in manifest.manifests if one.platform is not None]
+        async with self._leases.hold(f"look:{tenant}:{name}", tenant) as lease:
+            return found, [(await self._config(source, lease, manifest, name)).platform]
+
     async def _pull(
         self,
         tenant: str,

@@ -28,6 +28,7 @@ from corten.snapshots.protocol import Snapshotter
 from corten.spec import digest as digests
 from corten.spec import reference
 from corten.spec.descriptor import Descriptor
+from corten.spec.platform import Platform
 from corten.spec.reference import Reference
 from corten.store.database import Database
 
@@ -139,6 +140,12 @@ class ImageService:
     async def tags(self, ref: str, *, auth: Auth | None = None) -> Sequence[str]:
         """All tags that a repository has at its registry. Raises as :meth:`pull`."""
         return await self._puller.tags(ref, auth)
+
+    async def look(
+        self, tenant: str, ref: str, *, auth: Auth | None = None
+    ) -> tuple[Descriptor, Sequence[Platform]]:
+        """What a registry has under a name, and for which platforms. Raises as :meth:`pull`."""
+        return await self._puller.look(tenant, ref, auth)
 
     async def commit(
         self,

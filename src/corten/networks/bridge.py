@@ -184,6 +184,7 @@ class BridgeDriver:
             ipv6_prefix=0 if ipv6 is None else int(network.subnet6.split("/")[1]),
             gateway6="" if ipv6 is None or network.internal else network.gateway6,
             names=wanted.names,
+            links=wanted.links,
         )
 
     async def _connect(

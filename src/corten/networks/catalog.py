@@ -229,8 +229,12 @@ class Catalog:
             return
 
         def write() -> None:
-            network = driver.network
-            self._tables.write(network.id, names.table(network.name, driver.endpoints()))
+            network, every = driver.network, driver.endpoints()
+            self._tables.write(network.id, names.table(network.name, every))
+            linked = {names.links_id(network.id, e.container_id): e for e in every if e.links}
+            for ident, endpoint in linked.items():
+                self._tables.write(ident, names.of_links(network.name, endpoint, every))
+            self._tables.sweep_links(network.id, linked)
 
         await self._workers.make("write names", write)
 

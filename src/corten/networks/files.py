@@ -71,19 +71,23 @@ def hosts_file(
     extra_hosts: Sequence[str] = (),
     gateway: str = "",
     host: str = "",
+    links: Sequence[tuple[str, str]] = (),
 ) -> str:
-    """Content of /etc/hosts, in Docker's order: loopback, extra hosts, the container itself.
+    """Content of /etc/hosts, in Docker's order: loopback, extra hosts, links, the container
+    itself.
 
     Arguments:
         addresses: the container's own.
         extra_hosts: ``NAME:ADDRESS`` or ``NAME=ADDRESS``; the address may be
             ``host-gateway``.
         gateway: what ``host-gateway`` stands for.
+        links: address and names of other containers.
         host: the host's file, for containers in the host's network; it is the base then.
     Raises:
         InvalidArgument: an extra host is malformed.
     """
     lines = [_extra(entry, gateway) for entry in extra_hosts]
+    lines += [f"{address}\t{names}" for address, names in links]
     if hostname:
         names = _own_names(hostname, domainname)
         lines += [f"{address}\t{names}" for address in addresses if address]
@@ -101,7 +105,11 @@ def readdressed(
     text: str, *, hostname: str, domainname: str = "", addresses: Sequence[str] = ()
 ) -> str:
     """A container's /etc/hosts with other addresses of its own; all other lines stay."""
-    names = _own_names(hostname, domainname)
+    return renamed(text, _own_names(hostname, domainname), addresses)
+
+
+def renamed(text: str, names: str, addresses: Sequence[str]) -> str:
+    """An /etc/hosts in which ``names`` stand for these addresses and no others."""
     kept, missing = [], [a for a in addresses if a]
     for line in text.splitlines(keepends=True):
         address, _, rest = line.partition("\t")

@@ -1,5 +1,7 @@
 """The tables of names that the resolver reads: one file per network, replaced by rename.
 
+A container that calls others by names of its own (links) has another one per network.
+
 Line by line: ``network NAME``, then ``name NAME ADDRESS…`` for each name that somebody of
 the network has (several containers may share one) and ``address ADDRESS NAME`` for the way
 back. Names are in lower case.
@@ -9,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from corten.networks.types import Attachment
 
@@ -26,6 +28,24 @@ def table(network: str, endpoints: Sequence[Attachment]) -> str:
             lines += [f"address {a} {endpoint.names[0].lower()}\n" for a in addresses]
     lines += [f"name {name} {' '.join(found)}\n" for name, found in names.items() if _plain(name)]
     return "".join(lines)
+
+
+def of_links(network: str, endpoint: Attachment, others: Sequence[Attachment]) -> str:
+    """A table of what one container calls others, beside the network's own. No I/O."""
+    lines = [f"network {network.lower()}\n"]
+    for link in endpoint.links:
+        target, _, alias = link.lower().partition(":")
+        found = [e for e in others if target in (n.lower() for n in e.names)]
+        found = found or [e for e in others if target and e.container_id.startswith(target)]
+        addresses = [a for e in found for a in (e.ipv4, e.ipv6) if a]
+        if addresses and _plain(alias):
+            lines.append(f"name {alias} {' '.join(addresses)}\n")
+    return "".join(lines)
+
+
+def links_id(network_id: str, container_id: str) -> str:
+    """What such a table is called where a network's id is expected."""
+    return f"{network_id}.{container_id}"
 
 
 def _plain(name: str) -> bool:
@@ -60,8 +80,15 @@ class Tables:
 
     def sweep(self, known: Collection[str]) -> None:
         """Remove what belongs to no network any more."""
+        self._drop(lambda name: name.partition(".")[0] not in known)
+
+    def sweep_links(self, network_id: str, known: Collection[str]) -> None:
+        """Remove the tables of links of a network that are not among those."""
+        self._drop(lambda name: name.startswith(f"{network_id}.") and name not in known)
+
+    def _drop(self, unwanted: Callable[[str], bool]) -> None:
         with contextlib.suppress(FileNotFoundError):
             for name in os.listdir(self.directory):
-                if name not in known:
+                if unwanted(name) and not name.endswith(".new"):
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(f"{self.directory}/{name}")

@@ -54,7 +54,7 @@ class NetworkSpec(Record, frozen=True, kw_only=True):
     attachable: bool = False
     labels: dict[str, str] = {}
     options: dict[str, str] = {}
-    ipam_options: dict[str, str] = {}
+    ipam_options: dict[str, str] | None = None
 
 
 class Network(Record, frozen=True, kw_only=True):
@@ -93,7 +93,7 @@ class Network(Record, frozen=True, kw_only=True):
     attachable: bool = False
     labels: dict[str, str] = {}
     options: dict[str, str] = {}
-    ipam_options: dict[str, str] = {}
+    ipam_options: dict[str, str] | None = None
     mtu: int = 0
     created_at: int = 0
     nat: str = ""
@@ -109,6 +109,7 @@ class Attachment(Record, frozen=True, kw_only=True):
         host_interface: name of the veth's end on the host; never used twice at once.
         names: under which the other containers of the network find it; the first is the
             one that its addresses are called.
+        links: ``NAME:ALIAS``, aliases of others that this container alone knows.
         ports: as bound: every ``host_port`` and ``host_ip`` is set. A port published at
             ``""`` gives two entries, ``0.0.0.0`` and ``::``.
     """
@@ -127,6 +128,7 @@ class Attachment(Record, frozen=True, kw_only=True):
     ipv6_prefix: int = 0
     gateway6: str = ""
     names: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
     ports: tuple[Port, ...] = ()
 
 
@@ -137,7 +139,7 @@ class Wanted(Record, frozen=True, kw_only=True):
         ipv4, ipv6: addresses asked for; empty: chosen.
         interface: name inside; empty: the first that is free.
         default_route: what is elsewhere goes by this network.
-        names: see :class:`Attachment`.
+        names, links: see :class:`Attachment`.
     """
 
     mac_address: str = ""
@@ -146,6 +148,7 @@ class Wanted(Record, frozen=True, kw_only=True):
     interface: str = ""
     default_route: bool = True
     names: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
     ports: tuple[Port, ...] = ()
 
 

@@ -86,6 +86,9 @@ def test_process() -> None:
     )
 
 
+_OPTION = "com.docker.network.endpoint.ifname"
+
+
 @pytest.mark.parametrize(
     ("given", "entrypoint"),
     [(None, None), ("", ()), ([""], ()), ([], ()), ("sh", ("sh",)), (["a", ""], ("a", ""))],
@@ -222,21 +225,51 @@ def test_namespaces() -> None:
         ({"HostConfig": {"BlkioDeviceReadBps": [{}]}}, "BlkioDeviceReadBps"),
         ({"HostConfig": {"BlkioDeviceReadIOps": [{}]}}, "BlkioDeviceReadIOps"),
         ({"HostConfig": {"CpuRealtimeRuntime": 1}}, "CpuRealtimeRuntime"),
-        ({"HostConfig": {"DeviceCgroupRules": ["c 1:3 r"]}}, "DeviceCgroupRules"),
         ({"HostConfig": {"DeviceRequests": [{"Count": -1}]}}, "DeviceRequests"),
-        ({"HostConfig": {"Links": ["a:b"]}}, "Links"),
         ({"HostConfig": {"StorageOpt": {"size": "1G"}}}, "StorageOpt"),
         ({"HostConfig": {"LogConfig": {"Type": "syslog"}}}, "syslog"),
         ({"HostConfig": {"LogConfig": {"Config": {"labels": "a"}}}}, "labels"),
         ({"HostConfig": {"IpcMode": "none"}}, "IpcMode none"),
         ({"HostConfig": {"SecurityOpt": ["writable-cgroups=true"]}}, "writable-cgroups"),
-        ({"NetworkingConfig": {"EndpointsConfig": {"bridge": {"Links": ["a"]}}}}, "Links"),
-        ({"NetworkingConfig": {"EndpointsConfig": {"bridge": {"DriverOpts": {"a": "b"}}}}}, "Opts"),
+        (
+            {"NetworkingConfig": {"EndpointsConfig": {"bridge": {"DriverOpts": {_OPTION: "b"}}}}},
+            _OPTION,
+        ),
     ],
 )
 def test_refused_by_name(body: dict[str, Any], name: str) -> None:
     with pytest.raises(Unimplemented, match=name):
         made(**body)
+
+
+def test_options_that_nobody_heeds_are_kept() -> None:
+    config = made(NetworkingConfig={"EndpointsConfig": {"n": {"DriverOpts": {"a": "b"}}}})
+    assert config.networks == (NetworkRequest(network="n", driver_options={"a": "b"}),)
+
+
+def test_links() -> None:
+    """On a network of the user's they are the endpoint's, on the default bridge the host's."""
+    config = made(NetworkingConfig={"EndpointsConfig": {"n": {"Links": ["a", "/b:/x/c"]}}})
+    assert config.networks == (NetworkRequest(network="n", links=("a:a", "b:c")),)
+    assert made(HostConfig={"Links": ["a:b", "a:b", "c"]}).links == ("a:b", "c:c")
+    assert made(HostConfig={"Links": ["a:b"], "NetworkMode": "n"}).links == ()
+    for bad in (":b", "a:", "a:b:c"):
+        with pytest.raises(InvalidArgument, match="bad format for links"):
+            made(HostConfig={"Links": [bad]})
+
+
+def test_a_port_is_published_where_it_is_exposed() -> None:
+    config = made(
+        HostConfig={"PortBindings": {"80/tcp": [{}], "81/tcp": [{}], "82/udp": [{}]}},
+        ExposedPorts={"80/tcp": {}},
+    )
+    assert [one.container_port for one in create.published(config, ["82/udp"]).ports] == [80, 82]
+    assert [one.container_port for one in create.published(config, []).ports] == [80]
+
+
+def test_log_driver_of_nobody() -> None:
+    with pytest.raises(InvalidArgument, match="no log driver named 'x' is registered"):
+        made(HostConfig={"LogConfig": {"Type": "x"}})
 
 
 def test_policies_and_checks_need_no_warning() -> None:

@@ -75,7 +75,7 @@ def test_entry_point_of_ones_own_drops_the_images_command() -> None:
 
 
 def test_variable_taken_away() -> None:
-    assert merge.environment(["A"], ["A=1", "B=2"]) == ["B=2"]
+    assert merge.environment(["A"], ["A=1", "B=2"]) == ["A", "B=2"]
 
 
 def test_what_was_asked_for_is_shown_again() -> None:

@@ -114,7 +114,9 @@ def _linux(config: ContainerConfig, around: Surroundings) -> dict[str, Any]:
     security = config.security
     asked = list(zip(config.devices, around.devices, strict=True))
     limits = resources.linux_resources(config.resources, swap_accounting=around.swap_accounting)
-    limits["devices"] = devices.device_rules(asked, privileged=security.privileged)
+    limits["devices"] = devices.device_rules(
+        asked, config.device_rules, privileged=security.privileged
+    )
     document: dict[str, Any] = {
         "namespaces": namespaces.linux_namespaces(config.namespaces),
         "cgroupsPath": around.cgroup,

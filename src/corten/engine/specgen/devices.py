@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,11 +40,20 @@ _DEFAULT_RULES: tuple[dict[str, Any], ...] = (
     {"allow": True, "type": "c", "major": 136, "access": "rwm"},  # pts
 )
 
+_RULE = re.compile(r"([acb]) (\d+|\*):(\d+|\*) ([rwm]{1,3})")
+
 
 def device_rules(
-    asked: Sequence[tuple[DeviceRequest, HostDevice]], *, privileged: bool
+    asked: Sequence[tuple[DeviceRequest, HostDevice]],
+    more: Sequence[str] = (),
+    *,
+    privileged: bool,
 ) -> list[dict[str, Any]]:
-    """``linux.resources.devices``; a privileged container may use everything."""
+    """``linux.resources.devices``; a privileged container may use everything.
+
+    Arguments:
+        more: rules of the user's own, as ``c 13:* rwm``; ``a`` for both kinds.
+    """
     if privileged:
         return [{"allow": True, "access": "rwm"}]
     rules = [dict(rule) for rule in _DEFAULT_RULES]
@@ -57,7 +67,22 @@ def device_rules(
                 "access": _access(request),
             }
         )
-    return rules
+    return rules + [device_rule(text) for text in more]
+
+
+def device_rule(text: str) -> dict[str, Any]:
+    """One rule of the user's.
+
+    Raises:
+        InvalidArgument: it is none, in dockerd's words.
+    """
+    found = _RULE.fullmatch(text)
+    if found is None:
+        raise InvalidArgument(f"invalid device cgroup rule format: '{text}'")
+    kind, major, minor, access = found.groups()
+    rule: dict[str, Any] = {"allow": True, "type": kind, "access": access}
+    numbers = {"major": major, "minor": minor}
+    return rule | {name: int(number) for name, number in numbers.items() if number != "*"}
 
 
 def device_nodes(
