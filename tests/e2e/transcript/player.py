@@ -10,6 +10,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +48,7 @@ class Player:
         """Run all commands of a case; its containers are gone afterwards."""
         directory = tempfile.mkdtemp(prefix="corten-t-", dir="/tmp")
         Path(directory).chmod(0o755)
-        names = {**self.names, "dir": directory}
+        names = {**self.names, "dir": directory, "began": f"{time.time():.6f}"}
         records: list[Record] = []
         try:
             for step in case.steps:

@@ -7,7 +7,7 @@ from tests.e2e.transcript.steps import Case, Run, Until
 _TRAP = "sh -c 'trap \"echo got; exit 7\" {0}; echo ready; while :; do sleep 0.05; done'"
 _READY = Until("logs t-a", "ready")
 _EVENTS = (
-    "events --since 30s --until 0s --filter container=t-events --filter event=create "
+    "events --since {began} --until 0s --filter container=t-events --filter event=create "
     "--filter event=start --filter event=die --filter event=destroy "
     "--format '{{.Type}} {{.Action}} {{.Actor.Attributes.exitCode}}'"
 )

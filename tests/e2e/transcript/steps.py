@@ -1,7 +1,7 @@
 """What a transcript is made of: cases of docker commands, and the records they leave.
 
 Texts may contain ``{box}`` and ``{entry}`` (the two images), ``{dir}`` (an empty directory of
-the case's own on the host).
+the case's own on the host) and ``{began}`` (when the case began, as a Unix time).
 """
 
 from __future__ import annotations
