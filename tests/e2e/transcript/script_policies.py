@@ -117,8 +117,10 @@ POLICIES = (
     Case(
         "health",
         (
+            Run("run -d --name t-b --health-cmd true --health-interval 1h {box} sleep 60"),
+            Run(f"{_HEALTH} t-b"),
+            Run("rm -f t-b"),
             Run(f"run -d --name t-a --health-cmd 'test -e /ok' {_CHECK} {{box}} sleep 60"),
-            Run(f"{_HEALTH} t-a"),
             Until(f"{_HEALTH} t-a", "unhealthy"),
             Run("ps --format '{{.Names}} {{.Status}}'"),
             Run("ps -q --filter health=healthy"),

@@ -50,7 +50,8 @@ TERMINAL = (
         "Ctrl-C",
         (
             Terminal(
-                "run --rm -it {box} sh -c 'echo ready; cat; echo code $?'",
+                # whoever has said it is the one that is interrupted, be it a shell still
+                "run --rm -it {box} sh -c 'sh -c \"echo ready; exec cat\"; echo code $?'",
                 (("expect", "ready"), ("send", "\x03")),
             ),
             Terminal(
@@ -146,7 +147,7 @@ TERMINAL = (
         "attach without input",
         (
             Run("run -d --name t-a {box} sh -c 'while [ ! -e /go ]; do sleep 0.05; done; exit 4'"),
-            Run("exec -d t-a sh -c 'sleep 0.5; touch /go'"),
+            Run("exec -d t-a sh -c 'sleep 2; touch /go'"),
             Run("attach --no-stdin t-a"),
         ),
     ),

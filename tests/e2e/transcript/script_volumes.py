@@ -33,7 +33,7 @@ VOLUMES = (
             Run("volume ls -f dangling=false -q"),
             Run("volume ls -f dangling=x -q", says=("invalid filter 'dangling=",)),
             Run("volume ls -f nosuch=x -q", says=("nosuch",)),
-            Run("volume ls --format '{{.Driver}} {{.Name}} {{.Scope}} {{.Labels}}'"),
+            Run("volume ls --format '{{.Driver}} {{.Name}} {{.Scope}} {{.Label \"a\"}}'"),
             Run("volume inspect -f '{{.Name}} {{.Scope}} {{.Labels}} {{.Options}}' t-two"),
             Run("volume inspect -f '{{json .Labels}} {{json .Options}}' t-one"),
             Run("volume rm t-one t-two"),
