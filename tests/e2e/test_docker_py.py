@@ -90,7 +90,8 @@ def test_attach_by_a_socket(client: Any, image: str) -> None:
         one.start()
         raw: socket.socket = stream._sock
         raw.sendall(b"hello\n")
-        assert raw.recv(100) == b"\1\0\0\0\0\0\0\6hello\n"
+        frame = b"\1\0\0\0\0\0\0\6hello\n"
+        assert raw.recv(len(frame), socket.MSG_WAITALL) == frame
         stream.close()
     finally:
         one.remove(force=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -15,7 +14,7 @@ from corten.client import Client
 from corten.errors import CortenError, NotFound
 from tests.e2e.engine_support import IMAGE, NO_NETWORK, connect, make_image, shell
 from tests.harness import Daemon
-from tests.support import eventually
+from tests.support import catches, eventually, wiped
 
 LOOP = "trap 'exit 5' TERM; n=0; while :; do n=$((n+1)); echo tick $n; sleep 0.02; done"
 
@@ -56,6 +55,7 @@ def test_a_restart_that_a_crash_interrupts_is_finished(own_daemon: Daemon) -> No
     script = "trap 'echo told' TERM; while :; do sleep 0.05; done"
     one = shell(client, script, name="one", auto_remove=True)
     pid = one.attrs["state"]["pid"]
+    eventually(lambda: catches(pid, signal.SIGTERM), what="the shell's trap is set")
 
     def restart() -> None:
         with contextlib.suppress(CortenError), Client(f"{daemon.state}/corten.sock") as other:
@@ -110,7 +110,7 @@ def test_another_boot_ends_everything(own_daemon: Daemon) -> None:
     client.close()
     assert daemon.stop() == 0
     _rewrite_as_of_another_boot(daemon.root / "corten.db", one.id)
-    shutil.rmtree(daemon.state)
+    wiped(daemon.state)
     client = connect(daemon.start())
     state = client.containers.get("one").attrs["state"]
     assert (state["status"], state["exit_code"], state["reason"]) == ("exited", 255, "reboot")
@@ -156,6 +156,8 @@ def test_two_daemons_side_by_side(own_daemon: Daemon) -> None:
             make_image(daemon)
         both = [shell(client, LOOP, name="same") for client in clients]
         assert both[0].id != both[1].id
+        pid = both[1].attrs["state"]["pid"]
+        eventually(lambda: catches(pid, signal.SIGTERM), what="the shell's trap is set")
         own_daemon.kill()
         assert both[1].stop(timeout=30).exit_code == 5
         own_daemon.start()

@@ -108,15 +108,16 @@ def test_one_that_comes_later_is_seen_by_the_explanation(site: Site) -> None:
     assert site.fetch() == ""
     shown = site.corten("network", "explain", "outside", "web:8080").stdout  # it looks, and mends
     assert "ip filter FORWARD" in shown and shown.endswith("it arrives\n")
-    assert site.fetch() == "hello"
+    eventually(lambda: site.fetch() == "hello", what="the outside gets through again")
     site.run_inside("nft", "flush", "ruleset")  # somebody starts over
     site.corten("network", "explain", "outside", "web:8080")
-    assert site.fetch() == "hello"
+    eventually(lambda: site.fetch() == "hello", what="the outside gets through once more")
 
 
 def test_the_way_of_a_packet(site: Site) -> None:
     site.corten("network", "create", "app")
     serve(site)
+    eventually(lambda: site.fetch() == "hello", what="the server listens")
     site.docker("run", "-d", "--name", "other", "--network", "app", "tools", "/bin/busybox",
                 "sleep", "1000")  # fmt: skip
 

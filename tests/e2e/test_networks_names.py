@@ -190,8 +190,12 @@ def test_a_container_may_be_a_name_server_itself(server: NetnsDaemon) -> None:
     script = "busybox nc -l -p 53 -e /bin/busybox true & busybox nc -u -l -p 53 & wait"
     one = run(server, "--network", "app", "--name", "dns", script=f"{script}; sleep 1000")
     assert lookup(server, one, "dns") == ["10.7.0." + _last(server, one)]
-    listening = server.docker("exec", one, "/bin/busybox", "netstat", "-ln").stdout
-    assert "0.0.0.0:53" in listening or ":::53" in listening
+
+    def listens() -> bool:
+        shown = server.docker("exec", one, "/bin/busybox", "netstat", "-ln").stdout
+        return "0.0.0.0:53" in shown or ":::53" in shown
+
+    eventually(listens, what="its own server listens")
 
 
 def _last(server: NetnsDaemon, container: str) -> str:
@@ -278,10 +282,10 @@ def test_names_go_on_while_the_daemon_is_dead(server: NetnsDaemon) -> None:
 def test_a_resolver_that_is_killed_is_followed_by_another(server: NetnsDaemon) -> None:
     run(server, "--network", "app", "--name", "web")
     two = run(server, "--network", "app")
-    os.kill(resolver(server), signal.SIGKILL)
+    os.kill(eventually(lambda: resolver(server), what="a resolver"), signal.SIGKILL)
     eventually(lambda: len(lookup(server, two, "web")) == 1, what="names are back", deadline=20)
     server.kill()
-    os.kill(resolver(server), signal.SIGKILL)
+    os.kill(eventually(lambda: resolver(server), what="a resolver"), signal.SIGKILL)
     server.start()
     eventually(lambda: len(lookup(server, two, "web")) == 1, what="names are back", deadline=20)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 
 import pytest
 
 from tests.harness import Daemon
+from tests.support import wiped
 
 
 def shut_down(daemon: Daemon, *options: str) -> subprocess.CompletedProcess[str]:
@@ -51,7 +51,7 @@ def test_a_purge_after_a_kill(own_daemon: Daemon, lost: tuple[str, ...]) -> None
     own_daemon.corten("run", "-d", "-p", "18098:80", "hello", "sleep", "1000")
     own_daemon.kill()
     for name in lost:
-        shutil.rmtree(getattr(own_daemon, name))
+        wiped(getattr(own_daemon, name))
     shut_down(own_daemon, "--purge")
     own_daemon.process = None
     prefix = own_daemon.prefix

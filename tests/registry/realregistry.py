@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -26,10 +27,20 @@ _HTPASSWD = f"{USER}:$2b$04$BfxpZklkztHWdeRzYxFk2eymzxLUjSC6oQzO5oJk/uXi0QvI/R7y
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Not of those that the kernel chooses from: one of them might be somebody's connection, also
+    that of who looks whether it answers, before the registry has it."""
+    numbers = list(range(20_000, 30_000))
+    random.shuffle(numbers)
+    for port in numbers:
+        with socket.socket() as probe:
+            if not probe.connect_ex(("127.0.0.1", port)):
+                continue
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port is free")
 
 
 class RealRegistry:

@@ -151,19 +151,20 @@ class Cutting:
             return
         back = asyncio.ensure_future(_copy(inner, writer))
         count = 0
-        while data := await reader.read(65536):
-            count += len(data)
-            outer.write(data)
-            if self.cuts and count > self.after:
-                self.cuts -= 1
-                outer.transport.abort()
-                writer.transport.abort()
-                break
-            await outer.drain()
-        back.cancel()
-        await asyncio.gather(back, return_exceptions=True)
-        outer.close()
-        writer.close()
+        try:
+            while data := await reader.read(65536):
+                count += len(data)
+                outer.write(data)
+                if self.cuts and count > self.after:
+                    self.cuts -= 1
+                    outer.transport.abort()
+                    writer.transport.abort()
+                    break
+                await outer.drain()
+        finally:  # also when the test is over before the other side has said that it is
+            back.cancel()
+            outer.close()
+            writer.close()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -8,6 +8,7 @@ itself is given time to do so.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -23,7 +24,7 @@ from corten.errors import CortenError, DeadlineExceeded, Unavailable
 
 _BOOTED = "/run/systemd/system"  # sd_booted(3)
 _END = 60.0  # seconds for the old one to end
-_SUPERVISOR = 3.0  # seconds for a supervisor to start its daemon again
+_SUPERVISOR = 10.0  # seconds for a supervisor to start its daemon again
 _START = 60.0  # seconds for the new one to answer
 _POLL = 0.05
 
@@ -39,15 +40,17 @@ def restart(*, state: str) -> str:
     old = peer(path)
     if not old:
         return f"no daemon serves {state}: there is nothing to restart"
-    unit = _unit_of(old)
+    unit, ours = _unit_of(old), 0
     if unit:
         if subprocess.run(["systemctl", "restart", unit], check=False).returncode:
             raise Unavailable(
                 f"systemd did not restart {unit}", hint=f"see: journalctl -u {unit} -n 50"
             )
     else:
-        _replace(old, state)
+        ours = _replace(old, state)
     _wait(path, old, f"journalctl -u {unit}" if unit else f"{state}/{places.LOG}")
+    if ours and peer(path) != ours:
+        _take_back(ours)
     with Client(path) as client:
         return f"the daemon was restarted, it is version {client.version()['version']}"
 
@@ -62,7 +65,8 @@ def _unit_of(pid: int) -> str:
     return units[0] if units else ""
 
 
-def _replace(old: int, state: str) -> None:
+def _replace(old: int, state: str) -> int:
+    """End it; then there is another. Its process id, where it is not a supervisor's but ours."""
     arguments, environment, log = _arguments(old), _environment(old), _log(old, state)
     supervised = _parent(old) != 1
     pidfd = os.pidfd_open(old)
@@ -77,8 +81,16 @@ def _replace(old: int, state: str) -> None:
     finally:
         os.close(pidfd)
     if supervised and _comes_back(f"{state}/corten.sock", old):
-        return
-    _spawn(arguments, environment, log)
+        return 0
+    return _spawn(arguments, environment, log)
+
+
+def _take_back(pid: int) -> None:
+    """A supervisor was slow, and faster in the end: ours would only wait for its own end, or for
+    that of the other."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    os.waitpid(pid, 0)
 
 
 def _arguments(pid: int) -> list[str]:
@@ -115,13 +127,13 @@ def _comes_back(path: str, old: int) -> bool:
     return False
 
 
-def _spawn(arguments: list[str], environment: dict[bytes, bytes], log: str) -> None:
+def _spawn(arguments: list[str], environment: dict[bytes, bytes], log: str) -> int:
     os.chdir("/")
     os.umask(0o022)
     # This program, as it was called, with the old one's options instead of ours.
     program = sys.orig_argv[: len(sys.orig_argv) - len(sys.argv) + 1]
     append = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-    os.posix_spawn(
+    return os.posix_spawn(
         sys.executable,
         [sys.executable, *program[1:], *arguments],
         environment,
