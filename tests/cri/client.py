@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +12,7 @@ from typing import Any
 import grpc
 
 from corten.cri.pb import cri_pb2 as pb
-from tests.support import eventually
+from tests.support import catches, eventually
 
 IMAGE = "tools"
 SHELL = ["/bin/busybox", "sh", "-c"]
@@ -23,6 +24,7 @@ class Cri:
 
     def __init__(self, path: Path) -> None:
         self._target = f"unix:{path}"
+        self._state = path.parent
         self._channel = self._connect()
         self._services = pb.DESCRIPTOR.services_by_name.values()
 
@@ -117,6 +119,14 @@ class Cri:
         found: pb.ContainerStatus = self.ContainerStatus(request).status
         return found
 
+    def pid(self, container: str) -> int:
+        """Its first process, as its monitor has it."""
+        from corten.launch.client import read_state
+
+        state = read_state(str(self._state / "run" / container))
+        assert state is not None
+        return state.pid
+
     def wait(self, container: str) -> pb.ContainerStatus:
         """Its status, once it has ended."""
 
@@ -180,7 +190,17 @@ class Pod:
 
     def sleeper(self, name: str = "sleeper", **fields: Any) -> str:
         """A container that stays, and ends at SIGTERM."""
-        return self.run(name, *SHELL, "trap 'exit 0' TERM; sleep 1000 & wait", **fields)
+        made = self.run(name, *SHELL, "trap 'exit 0' TERM; sleep 1000 & wait", **fields)
+        eventually(lambda: _hears(self.cri.pid(made)), what="the shell's trap is set")
+        return made
+
+
+def _hears(pid: int) -> bool:
+    """Whether a sleeper's trap is set, or it has ended, which is another's to notice."""
+    try:
+        return catches(pid, signal.SIGTERM)
+    except OSError:
+        return True
 
 
 def _bytes(message: Any) -> bytes:

@@ -4,8 +4,8 @@ afterwards than before was leaked, what is less was lost."""
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
+from collections import Counter
 from pathlib import Path
 
 # Of these tables a row is left on purpose: history, and what may be used again.
@@ -111,6 +111,11 @@ def _rows(path: Path) -> set[str]:
     return found
 
 
-def descriptors(pid: int) -> int:
-    """How many descriptors a process has open."""
-    return len(os.listdir(f"/proc/{pid}/fd"))
+def opened(pid: int) -> Counter[str]:
+    """What a process has open."""
+    found = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.append(str(entry.readlink()))
+    # The database has up to some readers, each with its thread, as they are needed.
+    return Counter(name for name in found if "/corten.db" not in name)

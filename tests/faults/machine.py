@@ -51,10 +51,17 @@ class Machine(CriDaemon):
         return self
 
     def _idle(self) -> bool:
-        """What a container leaves for a moment would be missing later."""
+        """What a container leaves for a moment would be missing later, the monitor that is forked
+        for the next one would be too many."""
         self.before = self.inventory()
         passing = ("state ", "link ", "row 1 of endpoints", "row 1 of containers")
-        return not any(one.startswith(passing) for one in self.before)
+        if any(one.startswith(passing) for one in self.before):
+            return False
+        layers = sum(one.endswith(" of layers") for one in self.before)
+        snapshots = [one for one in self.before if one.startswith(f"disk {self.root}/snapshots/")]
+        if len(snapshots) != layers + 1:  # and the directory of what is being deleted
+            return False
+        return any(one.startswith("process corten-spare ") for one in self.before)
 
     def inventory(self) -> set[str]:
         return inventory(self.root, self.state, self.prefix, self._holder.pid)
@@ -128,6 +135,39 @@ class Machine(CriDaemon):
         os.kill(pid, signal.SIGKILL)
         wait_gone(pid)
 
+    def named(self, name: str) -> list[int]:
+        """Processes of this daemon's launcher, by their name."""
+        state = f"state={self.state}".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and name_of(int(entry.name)) == name:
+                try:
+                    words = (entry / "cmdline").read_bytes().split(b"\0")
+                except OSError:
+                    continue
+                if state in words:
+                    found.append(int(entry.name))
+        return found
+
+    def spare(self) -> int:
+        """The keeper of the next container, with its attendant."""
+
+        def waiting() -> list[int]:
+            return [pid for pid in self.named("corten-spare") if children(pid)]
+
+        return eventually(waiting, what="a spare monitor")[0]
+
+    def keeper(self, object_id: str) -> int:
+        """The monitor of a container, once nothing but its keeper is left of it."""
+        pid = self.monitor(object_id)
+
+        def alone() -> bool:
+            names = [name_of(child) for child in children(pid)]
+            return all(names) and bool(names) and not any(n.startswith("corten+") for n in names)
+
+        eventually(alone, what="its attendant's end")
+        return pid
+
     # faults --------------------------------------------------------------------------------
     def crash_at(self, *orders: str) -> None:
         """``"after 3"``: die right after the third commit from now on; ``"before 3"``: before
@@ -167,6 +207,22 @@ class Machine(CriDaemon):
         assert self.process is not None
         self.process.wait(10)
         return False
+
+
+def children(pid: int) -> list[int]:
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return []
+    return [int(word) for word in text.split()]
+
+
+def name_of(pid: int) -> str:
+    """Empty: it has ended."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def attempt(action: Callable[[], Any]) -> BaseException | None:

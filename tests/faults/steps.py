@@ -16,7 +16,7 @@ from corten.errors import CortenError, NotModified
 from tests.cri.client import Pod
 from tests.faults.machine import BUSYBOX, IMAGE, SLEEPER, Machine, attempt
 from tests.harness import wait_gone
-from tests.support import eventually
+from tests.support import catches, eventually
 
 NAME = "one"
 
@@ -106,14 +106,6 @@ def ready(sleeper: Container) -> None:
     """Its trap is set: a first process without a handler would not get the signal at all."""
     pid = sleeper.attrs["state"]["pid"]
     eventually(lambda: catches(pid, signal.SIGTERM), what="the shell's trap is set")
-
-
-def catches(pid: int, number: int) -> bool:
-    """Whether the process has a handler for a signal."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("SigCgt:"):
-            return bool(int(line.split()[1], 16) >> (number - 1) & 1)
-    return False
 
 
 def ends(container: Container) -> None:

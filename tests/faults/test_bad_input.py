@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from tests.faults import steps
 from tests.faults.machine import BUSYBOX, IMAGE, Machine
+from tests.support import eventually
 
 PORT = 8123
 
@@ -48,8 +50,20 @@ def listening(calm: Machine) -> object:
     """Somebody else has the port."""
     words = [*calm.inside(), "busybox", "nc", "-l", "-p", str(PORT)]
     with subprocess.Popen(words, stdin=subprocess.PIPE) as other:
-        yield other
-        other.kill()
+        try:
+            eventually(lambda: _listens(other.pid), what="it listens")
+            yield other
+        finally:
+            other.kill()
+
+
+def _listens(pid: int) -> bool:
+    """Whether somebody listens at the port, in the network namespace of this process."""
+    rows: list[str] = []
+    for name in ("tcp", "tcp6"):
+        rows += Path(f"/proc/{pid}/net/{name}").read_text().splitlines()[1:]
+    fields = [row.split() for row in rows]
+    return any(one[1].endswith(f":{PORT:04X}") and one[3] == "0A" for one in fields)
 
 
 @pytest.mark.parametrize("client", ["corten", "docker"])

@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -18,7 +17,7 @@ from corten.errors import CortenError
 from tests.cri.client import Pod, linux
 from tests.faults import steps
 from tests.faults.aim import NEVER, shoot
-from tests.faults.machine import Machine, attempt
+from tests.faults.machine import Machine, attempt, children
 from tests.support import eventually
 
 _SAMPLE = 2
@@ -43,65 +42,22 @@ def _launcher(machine: Machine, _given: Any) -> int:
     return machine.launcher
 
 
-def _children(pid: int) -> list[int]:
-    try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    except OSError:
-        return []
-    return [int(word) for word in text.split()]
-
-
-def _name(pid: int) -> str:
-    """Empty: it has ended."""
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return ""
-
-
-def _named(machine: Machine, name: str) -> list[int]:
-    """Processes of this daemon's launcher, by their name."""
-    state = f"state={machine.state}".encode()
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and _name(int(entry.name)) == name:
-            try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if state in words:
-                found.append(int(entry.name))
-    return found
-
-
 def _template(machine: Machine, _given: Any) -> int:
     """The process that all monitors are forked from."""
-    return eventually(lambda: _named(machine, "corten-template"), what="a template")[0]
+    return eventually(lambda: machine.named("corten-template"), what="a template")[0]
 
 
 def _spare(machine: Machine, _given: Any) -> int:
-    """The keeper of the next container."""
-
-    def waiting() -> list[int]:
-        return [pid for pid in _named(machine, "corten-spare") if _children(pid)]
-
-    return eventually(waiting, what="a spare monitor")[0]
+    return machine.spare()
 
 
-def _spare_attendant(machine: Machine, given: Any) -> int:
-    return _children(_spare(machine, given))[0]
+def _spare_attendant(machine: Machine, _given: Any) -> int:
+    return children(machine.spare())[0]
 
 
 def _monitor(machine: Machine, name: str) -> int:
     """The keeper of a container that is asleep: what comes wakes it."""
-    pid = machine.monitor(name)
-
-    def alone() -> bool:
-        names = [_name(child) for child in _children(pid)]
-        return all(names) and bool(names) and not any(name.startswith("corten+") for name in names)
-
-    eventually(alone, what="its attendant's end")
-    return pid
+    return machine.keeper(name)
 
 
 def _pod_monitor(machine: Machine, name: str) -> int:

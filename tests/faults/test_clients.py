@@ -4,22 +4,22 @@ asks for the same meanwhile joins it."""
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import socket
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from corten.client import Client
 from corten.cri.pb import cri_pb2 as pb
 from corten.errors import AlreadyExists
+from tests.api.http import Api
 from tests.cri.client import Pod
 from tests.faults import steps
+from tests.faults.inventory import opened
 from tests.faults.machine import COUNTER, IMAGE, SHELL, SLEEPER, Machine
 from tests.support import eventually
 
@@ -165,9 +165,9 @@ def _ask(machine: Machine, method: str, path: str, body: bytes, *, wait: bool) -
 
 
 def _made_exec(machine: Machine, ref: str) -> str:
-    body = json.dumps({"AttachStdout": True, "Cmd": [*SHELL, LINES]})
-    answer = _ask(machine, "POST", f"/containers/{ref}/exec", body.encode(), wait=True)
-    found: str = json.loads(answer.partition(b"\r\n\r\n")[2])["Id"]
+    body = {"AttachStdout": True, "Cmd": [*SHELL, LINES]}
+    api = Api(str(machine.state / "docker.sock"))
+    found: str = api(f"POST containers/{ref}/exec 201", body)["Id"]
     return found
 
 
@@ -210,7 +210,7 @@ def test_a_stream_is_left(calm: Machine, name: str) -> None:
         monitor = calm.monitor(ref)
         LEAVERS[name](calm, ref)
         eventually(lambda: not _execs(calm, ref), what="its exec has ended")
-        before = {pid: _open(pid) for pid in (calm.pid, monitor)}
+        before = {pid: opened(pid) for pid in (calm.pid, monitor)}
         for _ in range(_TIMES):
             LEAVERS[name](calm, ref)
         eventually(lambda: not _execs(calm, ref), what="execs have ended")
@@ -229,23 +229,13 @@ def _keeps_nothing(pid: int, earlier: Counter[str]) -> None:
 
     def few() -> bool:
         last.clear()
-        last.update(_open(pid))
+        last.update(opened(pid))
         return last.total() - earlier.total() < _TIMES // 2
 
     try:
         eventually(few)
     except AssertionError:
         raise AssertionError(f"{pid} has opened {last - earlier}") from None
-
-
-def _open(pid: int) -> Counter[str]:
-    """What a process has open."""
-    found = []
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            found.append(str(entry.readlink()))
-    # The database has up to some readers, each with its thread, as they are needed.
-    return Counter(name for name in found if "/corten.db" not in name)
 
 
 def _execs(machine: Machine, ref: str) -> int:

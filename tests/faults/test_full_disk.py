@@ -151,6 +151,7 @@ def test_the_log_has_whole_lines(calm: Cramped) -> None:
             eventually(lambda: _io(one.attrs["state"]["pid"]) > 2 * full, what="it goes on")
         eventually(lambda: log.stat().st_size > full + 4096, what="it logs again")
         one.kill()
+        one.wait()  # all that it had printed is in its log
         lines = [json.loads(line)["log"] for line in log.read_text().splitlines()]
         numbers = [int(line.split()[1]) for line in lines]
         assert lines == [f"line {number}\n" for number in numbers]

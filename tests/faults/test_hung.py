@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,8 @@ from corten.cri.pb import cri_pb2 as pb
 from corten.errors import DeadlineExceeded, Unavailable
 from tests.cri.client import Pod
 from tests.faults import steps
-from tests.faults.machine import BUSYBOX, IMAGE, SLEEPER, Machine
+from tests.faults.machine import BUSYBOX, IMAGE, SLEEPER, Machine, children, name_of
+from tests.support import eventually
 
 
 class Hasty(Machine):
@@ -76,15 +78,31 @@ def stopped(pid: int) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
+@contextlib.contextmanager
+def hung(machine: Machine, object_id: str) -> Iterator[int]:
+    """A container's monitor, keeper and attendant, stands still: one that was woken a moment ago
+    answers for some time without its keeper."""
+    keeper = machine.monitor(object_id)
+    with stopped(keeper), contextlib.ExitStack() as others:
+        eventually(lambda: _state(keeper) == "T", what="it stands still")
+        for child in children(keeper):
+            if name_of(child)[7:] == object_id[:8]:
+                others.enter_context(stopped(child))
+        yield keeper
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 def test_a_monitor_that_hangs_while_the_daemon_is_killed(calm: Machine) -> None:
     """The daemon serves everything else, and finds it again when it goes on."""
     with calm.client() as client, calm.cri() as cri:
         one = client.containers.start(IMAGE, SLEEPER, name="one")
         other = client.containers.start(IMAGE, SLEEPER, name="other")
         pod = cri.run_pod("pod")
-    hung = calm.monitor(one.id)
     calm.kill()
-    with stopped(hung), stopped(calm.monitor(pod.id, "pods")):
+    with hung(calm, one.id), stopped(calm.monitor(pod.id, "pods")):
         calm.start()
         with calm.client() as client:
             steps.works(client.containers.get(other.id))
@@ -106,7 +124,7 @@ def test_a_container_whose_monitor_hangs_is_removed(calm: Machine, restarted: bo
     """By force: the monitor is killed, and the container is lost."""
     with calm.client() as client:
         one = client.containers.start(IMAGE, SLEEPER, name=steps.NAME)
-    with stopped(calm.monitor(one.id)):
+    with hung(calm, one.id):
         if restarted:
             calm.kill()
             calm.start()
@@ -120,9 +138,8 @@ def test_a_monitor_that_is_killed_while_it_hangs(calm: Machine) -> None:
     """Also when the daemon found it hanging."""
     with calm.client() as client:
         one = client.containers.start(IMAGE, SLEEPER, name=steps.NAME)
-    monitor = calm.monitor(one.id)
     calm.kill()
-    with stopped(monitor):
+    with hung(calm, one.id) as monitor:
         calm.start()
         os.kill(monitor, signal.SIGKILL)
         with calm.client() as client:

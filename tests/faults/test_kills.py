@@ -101,7 +101,7 @@ def counts_on(container: Container, beyond: int) -> None:
 def json_lines(container: Container) -> list[str]:
     """The complete lines of a json-file log."""
     text = Path(container.attrs["log_path"]).read_text()
-    records = [json.loads(line) for line in text.splitlines()]
+    records = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
     whole = "".join(record["log"] for record in records)
     return whole[: whole.rfind("\n") + 1].splitlines()
 

@@ -3,6 +3,7 @@ afterwards is true, and ``delete --force`` leaves nothing behind."""
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -13,13 +14,14 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.faults.aim import shoot
+from tests.faults.aim import Shot, shoot
 from tests.faults.machine import BUSYBOX
 from tests.runtime.harness import Bundle, Runtime, own_runtime
 from tests.support import eventually
 
 _SAMPLE = 3
 _SLEEP = "sleep 100"
+_EXITS = (60, 231)  # exit and exit_group, x86_64
 
 
 class Command(NamedTuple):
@@ -105,9 +107,8 @@ def interrupted(box: Bundle, command: Command, when: int) -> int:
 
 def nothing_left(box: Bundle) -> None:
     """Whatever came of it: what is said is true, and all of it can be removed."""
-    done = box.runtime("state", box.id)
-    if done.returncode == 0 and box.state()["status"] in ("created", "running"):
-        os.kill(box.pid, 0)
+    # An init whose runtime was killed ends by itself, a moment later.
+    eventually(lambda: _is_true(box), what="a state that is true")
     forced = box.runtime("delete", "--force", box.id)
     assert forced.returncode == 0, forced.stderr
     assert box.runtime("state", box.id).returncode == 1
@@ -116,6 +117,15 @@ def nothing_left(box: Bundle) -> None:
     eventually(lambda: not _cgroups(box.id), what=f"no cgroup: {_cgroups(box.id)}")
     eventually(lambda: not _processes(box), what=f"no process: {_processes(box)}")
     assert str(box.path) not in Path("/proc/self/mountinfo").read_text()
+
+
+def _is_true(box: Bundle) -> bool:
+    """Whether there is a process where ``state`` says so."""
+    done = box.runtime("state", box.id)
+    if done.returncode:
+        return True
+    state = json.loads(done.stdout)
+    return state["status"] not in ("created", "running") or Path(f"/proc/{state['pid']}").exists()
 
 
 def works(box: Bundle) -> None:
@@ -170,17 +180,18 @@ def test_what_it_forks(
     """Init, or the process of an exec; the command says that it failed."""
     command = COMMANDS[name]
     box = new_box()
-    calls, _ = _fork_killed(box, command, generation, 0)
+    calls = _fork_killed(box, command, generation, 0)[0].calls
     assert calls > 20
     for when in moments(calls, f"{seed} {name} {generation}"):
         print(f"{name}: call {when} of {calls}")
-        _, code = _fork_killed(box, command, generation, when)
-        assert code != 0, (box.path / "out").read_text()
+        shot, code = _fork_killed(box, command, generation, when)
+        # Not each time it makes as many calls before it is done, and with the last it is.
+        assert code != 0 or shot.killed in (None, *_EXITS), (box.path / "out").read_text()
     works(box)
 
 
-def _fork_killed(box: Bundle, command: Command, generation: int, when: int) -> tuple[int, int]:
-    """Returns the calls that were made, and the command's exit code."""
+def _fork_killed(box: Bundle, command: Command, generation: int, when: int) -> tuple[Shot, int]:
+    """Returns what came of it, and the command's exit code."""
     command.prepare(box)
     with (box.path / "out").open("w") as out:
         waiting = subprocess.Popen(
@@ -194,9 +205,9 @@ def _fork_killed(box: Bundle, command: Command, generation: int, when: int) -> t
         def go() -> None:
             waiting.communicate(b"go\n", timeout=60)
 
-        calls = shoot(waiting.pid, generation, when, go).calls
+        shot = shoot(waiting.pid, generation, when, go)
     nothing_left(box)
-    return calls, waiting.returncode
+    return shot, waiting.returncode
 
 
 def moments(calls: int, seed: str) -> list[int]:
