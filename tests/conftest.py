@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from corten.kernel.process import default_signal
 from tests.harness import Daemon
@@ -23,6 +24,12 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored under nohup
     for number in (32, 33):  # a parent that used posix_spawn leaves one of them ignored
         default_signal(number)
+    # How long an example takes is the machine's affair; the same ones each time but in soak.
+    settings.register_profile(
+        "corten", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow],
+        derandomize=not os.environ.get("CORTEN_SOAK"),
+    )  # fmt: skip
+    settings.load_profile("corten")
     config.addinivalue_line("markers", "soak: long; run by `make soak`, never in CI")
 
 
