@@ -17,6 +17,7 @@ from corten.launch.messages import (
     EVENT_EXIT,
     EVENT_HEALTH,
     EVENT_OOM,
+    EVENT_START,
     Create,
     Created,
     CreatePod,
@@ -25,6 +26,7 @@ from corten.launch.messages import (
     HealthChecked,
     Message,
     MonitorState,
+    Started,
     Subscribe,
     read,
 )
@@ -57,6 +59,8 @@ class Monitor:
         exited: done when the process has ended (the event), or None when the monitor went
             without saying so.
         ended: set when the monitor itself is gone; the run directory is ours from then on.
+        asked: set when the launcher was asked for it, or could not be: :meth:`ask` may follow.
+        started_at: when the program was executed, as it says; 0: it has not.
     """
 
     def __init__(self, object_id: str, run_dir: str, sink: EventSink) -> None:
@@ -64,6 +68,8 @@ class Monitor:
         self.run_dir = run_dir
         self.exited: asyncio.Future[Exit | None] = asyncio.get_running_loop().create_future()
         self.ended = asyncio.Event()
+        self.asked = asyncio.Event()
+        self.started_at = 0
         self._sink = sink
         self._peer: Peer | None = None
         self._watch: ProcessWatch | None = None
@@ -79,10 +85,13 @@ class Monitor:
         Returns: its first reply, descriptors included.
         Raises: why the creation failed; nothing is left of it then but the run directory.
         """
-        peer, forked = await launcher.create(
-            request, fds, on_event=self._event, on_close=self._disconnected
-        )
-        self._peer = peer
+        try:
+            peer, forked = await launcher.create(
+                request, fds, on_event=self._event, on_close=self._disconnected
+            )
+            self._peer = peer
+        finally:
+            self.asked.set()
         pidfd = await forked
         if pidfd >= 0:
             self._watch = ProcessWatch(pidfd, self._process_ended)
@@ -164,6 +173,11 @@ class Monitor:
                 f"{peer.name} does not answer", hint="a forced removal ends it and the container"
             ) from None
 
+    def ask(self, request: Message, fds: dict[str, int] | None = None) -> asyncio.Future[Reply]:
+        """Send a request without descriptors in its reply, also to a monitor that still makes
+        its container: what it does first is answered first."""
+        return self._connected().ask(request, fds)
+
     def _connected(self) -> Peer:
         if self._peer is None or self._peer.closed:
             raise NotFound("the container has ended")
@@ -191,6 +205,8 @@ class Monitor:
                 self.exited.set_result(event.data)
         elif event.name == EVENT_EXEC_EXIT and isinstance(event.data, Exit):
             self._sink.exec_exited(self.id, event.data)
+        elif event.name == EVENT_START and isinstance(event.data, Started):
+            self.started_at = event.data.started_at
         elif event.name == EVENT_HEALTH and isinstance(event.data, HealthChecked):
             self._sink.health_checked(self.id, event.data)
         elif event.name == EVENT_OOM:

@@ -90,12 +90,20 @@ class Peer:
         if self.closed:
             raise self._gone()
         self._watch_writing()
+        return await self._wait(self._expected(number))
+
+    def ask(self, request: Message, fds: dict[str, int] | None = None) -> asyncio.Future[Reply]:
+        """Send now, although what was sent before is not answered yet; the reply, which may be
+        an error, comes later. It has no descriptors, so it may be forgotten."""
+        return self._expected(self.send(request, fds))
+
+    def _expected(self, number: int) -> asyncio.Future[Reply]:
         self._open.add(number)
         if self._silence is None:
             self._listen()
         future: asyncio.Future[Reply] = self._loop.create_future()
         self._waiting[number] = future
-        return await self._wait(future)
+        return future
 
     async def expect_first(self) -> Reply:
         """The reply that comes without a request."""

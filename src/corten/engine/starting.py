@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import Future
 from contextlib import ExitStack
 
 import msgspec
@@ -28,6 +29,7 @@ from corten.errors import (
     ProgramNotExecutable,
     ProgramNotFound,
 )
+from corten.launch.client import Reply
 from corten.launch.messages import Start
 
 _MOMENT = 5.0  # seconds; a removal from a full disk takes as long as it is full
@@ -119,26 +121,38 @@ class Starter:
             if plug.ports:
                 await plug.attach()
                 clock.step("network")
-                reply = await run.monitor.launch(parts.launcher, *plug.publish(request, fds))
-            else:
-                # The namespace is there and init waits at its gate: so both at once.
-                reply, _ = await both(
-                    run.monitor.launch(parts.launcher, request, fds), plug.attach()
-                )
+                request, fds = plug.publish(request, fds)
+            # The namespace is there and init waits at its gate: so both at once.
+            reply, orders = await both(
+                run.monitor.launch(parts.launcher, request, fds), self._connect(record, run, plug)
+            )
         reply.close_fds()
         answer = created(reply)
         clock.step("create")
         clock.inner(answer.steps)
-        if plug.attaches:
-            await self._requests.write_etc(record, plug)
         if plug.embedded:
             await parts.resolver.add(record, answer.pid)
             clock.step("names")
-        await self._attach_early(record.id, run)
+            orders = self._order(record.id, run)
         started_at = wall_ns()
-        await run.monitor.call(Start())
+        for order in orders:
+            (await order).result()
         clock.step("start")
+        # The program may have run before we heard that it was made.
+        started_at = min(started_at, run.monitor.started_at or started_at)
         return _Result(pid=answer.pid, started_at=started_at, plug=plug)
+
+    async def _connect(self, record: Container, run: Run, plug: Plug) -> list[Future[Reply]]:
+        """Attach it to its networks; then the monitor may start it without asking first.
+
+        Returns: the orders that are under way."""
+        if not plug.ports:
+            await plug.attach()
+        if plug.attaches:
+            await self._requests.write_etc(record, plug)
+        await run.monitor.asked.wait()
+        # The resolver needs a process in the namespace.
+        return [] if plug.embedded else self._order(record.id, run)
 
     async def _plug(self, record: Container, run: Run, held: ExitStack) -> Plug:
         if not own_network(record.config.namespaces):
@@ -150,11 +164,15 @@ class Starter:
         run.networked = plug.attaches
         return plug
 
-    async def _attach_early(self, container_id: str, run: Run) -> None:
-        """Streams that were asked for before there was a monitor."""
-        for request, end in self._parts.attaching.pop(container_id, ()):
-            with end:
-                await run.monitor.call_fds(request, {"stream": end.fileno()})
+    def _order(self, container_id: str, run: Run) -> list[Future[Reply]]:
+        """Have it attached to the streams that were asked for before there was a monitor, then
+        started."""
+        early, ask = self._parts.attaching.pop(container_id, ()), run.monitor.ask
+        try:
+            return [*[ask(r, {"stream": end.fileno()}) for r, end in early], ask(Start())]
+        finally:
+            for _request, end in early:
+                end.close()
 
     async def _fail(self, record: Container, run: Run, intent: int, error: Exception) -> None:
         """Take everything back, then record why."""

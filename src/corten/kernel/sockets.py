@@ -59,7 +59,13 @@ def recv_packet(sock: socket, size: int = 65536, max_fds: int = 64) -> tuple[byt
         OSError: EMSGSIZE where bytes or descriptors did not fit; nothing stays open then.
         Cut: this process may not open so many; none of them stays open then.
     """
-    data, ancillary, flags, _ = sock.recvmsg(size, CMSG_SPACE(4 * max_fds), MSG_CMSG_CLOEXEC)
+    room = CMSG_SPACE(4 * max_fds)
+    try:
+        data, ancillary, flags, _ = sock.recvmsg(size, room, MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:
+        # The peer left something unread when it closed. The kernel says so once, ahead of what
+        # the peer had sent, which is still there (unix_release_sock, sock_error).
+        data, ancillary, flags, _ = sock.recvmsg(size, room, MSG_CMSG_CLOEXEC)
     fds: list[int] = []
     for level, kind, raw in ancillary:
         if level == SOL_SOCKET and kind == SCM_RIGHTS:

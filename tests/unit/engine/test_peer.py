@@ -72,6 +72,19 @@ async def test_requests_and_replies_in_any_order(other: Other) -> None:
     peer.close()
 
 
+async def test_what_is_asked_ahead_is_sent_at_once(other: Other) -> None:
+    peer = other.peer(first=CREATE_ID)
+    kill, start = peer.ask(Kill(signal=9)), peer.ask(Start())
+    sent = [other.request(), other.request()]
+    assert [request["op"] for request in sent] == ["kill", "start"]
+    other.send({"id": sent[0]["id"], "error": NotFound("gone").to_dict()})
+    with pytest.raises(NotFound, match="gone"):
+        (await kill).result()
+    other.sock.close()
+    with pytest.raises(Unavailable):
+        await start
+
+
 async def test_events_come_before_a_later_reply(other: Other) -> None:
     peer = other.peer()
     call = asyncio.create_task(peer.call(Start()))

@@ -36,6 +36,16 @@ def test_descriptors_travel_with_their_packet() -> None:
         right.close()
 
 
+def test_what_a_peer_sent_is_there_although_it_left_something_unread() -> None:
+    left, right = sockets.seqpacket_pair()
+    sockets.send_packet(right, b"never read")
+    sockets.send_packet(left, b"its last words")
+    left.close()
+    assert sockets.recv_packet(right) == (b"its last words", [])
+    assert sockets.recv_packet(right) == (b"", [])
+    right.close()
+
+
 @pytest.mark.parametrize(("size", "room"), [(3, 64), (100, 1)])
 def test_a_cut_packet_is_an_error_and_leaks_nothing(size: int, room: int) -> None:
     left, right = sockets.seqpacket_pair()
