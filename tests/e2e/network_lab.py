@@ -228,7 +228,7 @@ def echo_server(address: str, port: int, *, greeting: bytes) -> socket.socket:
     return server
 
 
-def ask(address: str, port: int, *, timeout: float = 2.0) -> str:
+def ask(address: str, port: int, *, timeout: float = 10.0) -> str:
     """Connect from the calling thread's namespace; what the server says."""
     with socket.create_connection((address, port), timeout=timeout) as connection:
         answer = b""
