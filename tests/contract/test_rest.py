@@ -126,11 +126,11 @@ def test_output_wakes_and_is_logged(own_host: Host, layer: Path) -> None:
     assert lines(container) == "line 1\nline 2\nline 3\nline 4\n"
 
 
-def test_sigterm_wakes(sleeper: Container) -> None:
-    sleeper.start()
+def test_sigterm_wakes(own_host: Host, layer: Path) -> None:
+    make = maker(own_host, layer, RUNTIMES["native"])
+    sleeper = make(["sleep", "1000"], stop_timeout=0.1).create().start()
     asleep(sleeper)
     os.kill(sleeper.forked.pid, signal.SIGTERM)  # sleep as PID 1 does not hear it
-    os.kill(sleeper.created.pid, signal.SIGKILL)
     assert sleeper.wait().code == 137
     assert sleeper.state.reason == "shutdown"
 
