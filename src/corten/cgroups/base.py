@@ -55,9 +55,6 @@ class Cgroup(Protocol):
         Empty where :meth:`dir_fd` is the way. Only for a process with a single thread.
         """
 
-    def join_paths(self) -> list[str]:
-        """The files that :meth:`join_files` opens."""
-
     def dir_fd(self, *, beside: int = 0) -> int:
         """A descriptor (the caller's) for ``clone3(cgroup_fd=…)``; -1 on v1.
 

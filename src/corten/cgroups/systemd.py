@@ -123,10 +123,6 @@ class SystemdCgroup:
         """See the protocol."""
         return self._group.join_files()
 
-    def join_paths(self) -> list[str]:
-        """See the protocol."""
-        return self._group.join_paths()
-
     def dir_fd(self, *, beside: int = 0) -> int:
         """See the protocol."""
         return self._group.dir_fd(beside=beside)

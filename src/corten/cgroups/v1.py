@@ -115,17 +115,13 @@ class V1Cgroup:
         """See the protocol. ``tasks`` and not ``cgroup.procs``: the latter waits for RCU."""
         fds: list[int] = []
         try:
-            for path in self.join_paths():
+            for path in [f"{directory}/tasks" for directory in self._unique]:
                 fds.append(posix.open(path, posix.O_WRONLY | posix.O_CLOEXEC))
         except OSError as error:
             for fd in fds:
                 posix.close(fd)
             raise fs.failed(error, path) from None
         return fds
-
-    def join_paths(self) -> list[str]:
-        """See the protocol."""
-        return [f"{directory}/tasks" for directory in self._unique]
 
     def dir_fd(self, *, beside: int = 0) -> int:
         """See the protocol."""

@@ -79,10 +79,6 @@ class V2Cgroup:
         """See the protocol; a process is born inside instead."""
         return []
 
-    def join_paths(self) -> list[str]:
-        """See the protocol."""
-        return []
-
     def dir_fd(self, *, beside: int = 0) -> int:
         """See the protocol."""
         group = self._dir

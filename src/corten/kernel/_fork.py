@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from _ctypes import FUNCFLAG_CDECL, FUNCFLAG_PYTHONAPI, FUNCFLAG_USE_ERRNO, CFuncPtr, dlsym
 
-from corten.kernel._call import NR, c_long, c_void_p, failure, itself
+from corten.kernel._call import NR, c_void_p, failure, itself
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,8 +15,7 @@ class _CallHoldingGil(CFuncPtr):
     """For clone3: the interpreter must not be given away between the fork and its hooks."""
 
     _flags_ = FUNCFLAG_CDECL | FUNCFLAG_USE_ERRNO | FUNCFLAG_PYTHONAPI
-    _restype_ = c_long
-    _argtypes_ = (c_long,) + (c_void_p,) * 6
+    _argtypes_ = (c_void_p,) * 7
 
 
 class _Hook(CFuncPtr):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import posix
 
 from corten.kernel._call import call
@@ -55,17 +54,23 @@ def open_namespace(kind: str, pid: int | str = "self") -> int:
 
 def namespace_type(fd: int) -> int:
     """The ``CLONE_NEW*`` flag of a namespace descriptor; ENOTTY if it is none."""
-    return fcntl.ioctl(fd, _NS_GET_NSTYPE)
+    return _ask(fd, _NS_GET_NSTYPE)
 
 
 def owning_user_namespace(fd: int) -> int:
     """A descriptor of the user namespace that owns a namespace."""
-    return fcntl.ioctl(fd, _NS_GET_USERNS)
+    return _ask(fd, _NS_GET_USERNS)
 
 
 def parent_namespace(fd: int) -> int:
     """A descriptor of the parent of a PID or user namespace; EPERM at the visible top."""
-    return fcntl.ioctl(fd, _NS_GET_PARENT)
+    return _ask(fd, _NS_GET_PARENT)
+
+
+def _ask(fd: int, request: int) -> int:
+    import fcntl  # few ask, and a fresh interpreter pays for each module
+
+    return fcntl.ioctl(fd, request)
 
 
 def same(a: int, b: int) -> bool:

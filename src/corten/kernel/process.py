@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import posix
 from _struct import pack, unpack_from
 
@@ -174,6 +173,8 @@ def memfd(name: str, content: bytes, *, seal: bool = True) -> int:
             view = view[posix.write(fd, view) :]
         posix.lseek(fd, 0, 0)
         if seal:
+            import fcntl
+
             fcntl.fcntl(fd, fcntl.F_ADD_SEALS, F_SEAL_ALL)
     except BaseException:
         posix.close(fd)
@@ -188,6 +189,8 @@ def read_memfd(fd: int, *, limit: int = 64 << 20) -> bytes:
         OSError: EPERM, it is not sealed against shrinking and writing (its sender could change
             it under us); EFBIG, longer than ``limit`` bytes.
     """
+    import fcntl
+
     seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
     if seals & (F_SEAL_WRITE | F_SEAL_SHRINK) != F_SEAL_WRITE | F_SEAL_SHRINK:
         raise OSError(1, "memfd is not sealed")

@@ -6,7 +6,9 @@ import posix
 
 from corten.cgroups.detect import hierarchies
 from corten.errors import Internal
+from corten.kernel import namespaces, netlink, rights
 from corten.oci.channel import Channel
+from corten.oci.failure import attempt
 from corten.oci.lifecycle import Created, abort, accompany, died, namespaces_to_join
 from corten.spec import transfer
 from corten.spec._struct import replace
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from corten.oci.planned import Plan
 
 
+# What init would need a millisecond for while we have nothing to do. The rest it makes itself.
+_MADE = ("network", "ipc", "uts")
 PACKET = 32768  # bytes of the plan in one packet; several fit into the socket's buffer
 
 
@@ -81,7 +85,7 @@ def executed(created: Created) -> None:
     created.start_fd = -1
     try:
         accompany(created, channel, console=False)
-        if channel.receive() is not None:
+        if channel.receive(descriptors=False) is not None:
             raise Internal("init says more than it was to", step="start")
     finally:
         channel.close()
@@ -94,27 +98,75 @@ def _hand_over(
     opened: list[int] = []
     try:
         join = namespaces_to_join(plan, {}, opened)
-        fds = [*join.values(), *([] if listen_fd < 0 else [listen_fd])]
+        join |= attempt("make namespaces", _make_namespaces, plan, join, opened)
+        groups = cgroup.join_files() if cgroup is not None else []
+        opened += groups
+        fds = [*join.values(), *groups, *([] if listen_fd < 0 else [listen_fd])]
         wires = {
             "console": console,
             "console_size": plan.process.process.console_size,
             "at_once": at_once,
             "join": tuple(join),
-            "join_paths": cgroup.join_paths() if cgroup is not None else [],
+            "groups": len(groups),
             "hierarchies": hierarchies() if cgroup is not None else None,
             "listen": listen_fd >= 0,
         }
         # what only the parent reads stays here
-        linux = replace(plan.config.linux, seccomp=None, resources=None)
-        own = replace(plan, config=replace(plan.config, linux=linux), resources={})
+        none: tuple[str, ...] = ()
+        linux = replace(
+            plan.config.linux, seccomp=None, resources=None, masked_paths=none, readonly_paths=none
+        )
+        # the plan has the same more than once
+        config = replace(plan.config, linux=linux, process=None)
+        process = replace(plan.process, process=replace(plan.process.process, capabilities=None))
+        own = replace(plan, config=config, process=process, resources={})
         document = transfer.dumps((own, wires))
         channel.write(str(len(document)).encode())
         for start in range(0, len(document), PACKET):
             channel.write(document[start : start + PACKET])
         if fds:
-            channel.pass_on(b"descriptors", tuple(fds))
+            rights.send(channel.fileno(), b"descriptors", fds)
     except (BrokenPipeError, ConnectionResetError):
         raise died(created) from None
     finally:
         for fd in opened:
             posix.close(fd)
+
+
+def _make_namespaces(plan: Plan, join: dict[str, int], opened: list[int]) -> dict[str, int]:
+    """Make the new namespaces for init and come back; their descriptors by type.
+
+    Arguments:
+        join: those that are there already.
+        opened: collects what is to be closed.
+    Raises:
+        OSError: no namespace is to be had.
+    """
+    linux = plan.config.linux
+    kinds = [kind for kind in _MADE if linux.namespace(kind) is not None and kind not in join]
+    if not kinds:
+        return {}
+    own = [_opened(kind, opened) for kind in kinds]
+    flags = [namespaces.KINDS[kind][0] for kind in kinds]
+    namespaces.unshare(sum(flags))
+    try:
+        if "network" in kinds:
+            netlink.set_link_up()
+        return {kind: _opened(kind, opened) for kind in kinds}
+    finally:
+        for fd, flag in zip(own, flags, strict=True):
+            _return(fd, flag)
+
+
+def _opened(kind: str, opened: list[int]) -> int:
+    fd = namespaces.open_namespace(kind)
+    opened.append(fd)
+    return fd
+
+
+def _return(fd: int, flag: int) -> None:
+    try:
+        namespaces.setns(fd, flag)
+    except OSError as error:
+        # whatever followed would be done in the container's
+        raise RuntimeError(f"no way back from the new namespaces: {error}") from error

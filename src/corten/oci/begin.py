@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import posix
 import sys
-from _struct import unpack
 
 from corten.kernel import paths
 from corten.kernel._call import buffer, call, pointer
@@ -214,5 +213,5 @@ def _socketpair() -> tuple[int, int]:
     """By the bare call: ``_socket`` would have to be imported first."""
     out = buffer(8)
     call("socketpair", None, *_PAIR, pointer(out))
-    ours, theirs = unpack("2i", out.raw)
-    return ours, theirs
+    raw = out.raw
+    return int.from_bytes(raw[:4], sys.byteorder), int.from_bytes(raw[4:], sys.byteorder)

@@ -95,24 +95,21 @@ class CgroupMount(Struct):
     def _mount_hierarchy(
         self, top: int, name: str, path: str, controllers: list[str], own: dict[str, str]
     ) -> None:
+        # in a tmpfs that nobody else has seen yet
         posix.mkdir(name, 0o755, dir_fd=top)
-        target = posix.open(name, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC, dir_fd=top)
-        try:
-            if not self.namespaced:
-                self._bind(path + own.get(controllers[0] if controllers else "", ""), target)
-                return
-            if controllers:
-                kind, data = "cgroup", ",".join([_option(item) for item in controllers])
-            else:
-                kind, data = "cgroup2", ""
-            k.mount("cgroup", fd_path(target), kind, self.options.flags, data)
-        finally:
-            posix.close(target)
+        if not self.namespaced:
+            self._bind(path + own.get(controllers[0] if controllers else "", ""), top, name)
+            return
+        if controllers:
+            kind, data = "cgroup", ",".join([_option(item) for item in controllers])
+        else:
+            kind, data = "cgroup2", ""
+        k.mount("cgroup", f"{fd_path(top)}/{name}", kind, self.options.flags, data)
 
-    def _bind(self, source: str, target: int) -> None:
+    def _bind(self, source: str, target: int, name: str = "") -> None:
         tree = trees.clone(source, recursive=False)
         try:
-            trees.attach_with(tree, target, *self.options.attributes())
+            trees.attach_with(tree, target, *self.options.attributes(), name)
         finally:
             posix.close(tree)
 

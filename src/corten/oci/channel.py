@@ -83,13 +83,15 @@ class Channel:
         except OSError:
             pass
 
-    def receive(self) -> tuple[dict[str, Any], list[int]] | None:
+    def receive(self, *, descriptors: bool = True) -> tuple[dict[str, Any], list[int]] | None:
         """The next message and its descriptors; None when the peer has gone.
 
+        Arguments:
+            descriptors: False where none can come: a fresh ``run`` does without ``_socket`` then.
         Raises:
             CortenError: the one that an ``error`` message carries.
         """
-        data, fds = self.take()
+        data, fds = self.take() if descriptors else (self.read(), [])
         return (_decode(data, fds), fds) if data else None
 
     def expect(self, *kinds: str) -> str | None:

@@ -1,18 +1,16 @@
-"""``create``, ``run`` and ``start``."""
+"""``create``, ``run`` and ``start``. A plain ``run`` needs no socket, so that ``_socket`` (0.3 ms)
+is imported where one is made."""
 
 from __future__ import annotations
 
 import posix
-import select
 import sys
 import time
-from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, SOCK_STREAM, socket
 
 from corten.cgroups import open_cgroup
 from corten.errors import CortenError, FailedPrecondition, InvalidArgument
 from corten.kernel.namespaces import CLONE_NEWNS, setns
 from corten.kernel.process import pidfd_send_signal, start_time
-from corten.kernel.sockets import send_packet
 from corten.oci import ahead, begin, lifecycle
 from corten.oci.channel import Channel
 from corten.oci.cli import protect
@@ -135,6 +133,8 @@ def plan_of(settings: Settings, record: Record) -> Plan:
 def _start_by_socket(record: Record, plan: Plan) -> None:
     """Init takes one connection. The socket's name goes before the order: whoever is killed
     in between leaves an init that ends, never one that nobody can start."""
+    from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socket
+
     directory = posix.open(record.path, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
     try:
@@ -153,6 +153,8 @@ def _poststart(settings: Settings, record: Record, plan: Plan) -> None:
     try:
         lifecycle.run_poststart_hooks(plan, record.pid)
     except CortenError:
+        import select
+
         # the container is destroyed (runtime.md, "Lifecycle" 9)
         pidfd = record.pidfd()
         if pidfd >= 0:
@@ -321,6 +323,8 @@ class Making:
         cgroup.apply(self.plan.resources)
 
     def _listen(self) -> int:
+        from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socket
+
         directory = posix.open(self.record.path, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
         sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
         try:
@@ -414,6 +418,10 @@ def send_pidfd(path: str, fd: int) -> None:
 
 
 def _send_descriptor(what: str, path: str, name: bytes, fd: int) -> None:
+    from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socket
+
+    from corten.kernel.sockets import send_packet
+
     sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
     try:
         sock.connect(path)

@@ -10,8 +10,10 @@ import posix
 
 import corten.kernel._fork
 import corten.oci.console
+import corten.oci.copyup
 import corten.oci.hooks
 import corten.oci.listener
+import corten.oci.reaper
 import corten.oci.state  # noqa: F401  # as those above: for functions that import them late
 from corten.errors import CortenError, FailedPrecondition
 from corten.kernel.process import pidfd_open, pidfd_send_signal

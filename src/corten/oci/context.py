@@ -9,7 +9,7 @@ from errno import ENOENT
 from corten.errors import FailedPrecondition
 from corten.kernel.files import PROC_SUPER_MAGIC, statfs_type
 from corten.oci.failure import failed
-from corten.oci.paths import Root
+from corten.oci.paths import Root, clean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Context:
         times: (phase, microseconds) so far.
     """
 
-    __slots__ = ("_last", "_root", "captured", "in_user_namespace", "rootfs", "times")
+    __slots__ = ("_directory", "_last", "_root", "captured", "in_user_namespace", "rootfs", "times")
 
     def __init__(self, rootfs: str, *, in_user_namespace: bool = False) -> None:
         self.rootfs = rootfs
@@ -52,6 +52,7 @@ class Context:
         self.captured: dict[str, int] = {}
         self.times: list[tuple[str, int]] = []
         self._root: Root | None = None
+        self._directory = ("", -1)
         self._last = time.monotonic_ns()
 
     @property
@@ -69,6 +70,21 @@ class Context:
             posix.close(self._root.fd)
         self._root = Root(fd)
 
+    def parent(self, path: str) -> tuple[int, str]:
+        """As :meth:`corten.oci.paths.Root.parent`, but the descriptor stays ours: a row of paths
+        in one directory opens it once. Nothing is mounted on it meanwhile."""
+        head, _, name = clean(path).rpartition("/")
+        if self._directory[0] != head or self._directory[1] < 0:
+            self.leave_directory()
+            self._directory = head, self.root.make_directory(head or "/")
+        return self._directory[1], name
+
+    def leave_directory(self) -> None:
+        """Close what :meth:`parent` keeps."""
+        if self._directory[1] >= 0:
+            posix.close(self._directory[1])
+            self._directory = ("", -1)
+
     def lap(self, phase: str) -> None:
         """End a phase: its time is what passed since the last one."""
         now = time.monotonic_ns()
@@ -83,6 +99,7 @@ def run_steps(context: Context, steps: tuple[Step, ...]) -> None:
             step.execute(context)
         except OSError as error:
             raise failed(step.name, error) from None
+    context.leave_directory()
 
 
 def check_procfs() -> None:

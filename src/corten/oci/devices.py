@@ -12,12 +12,12 @@ from corten.kernel.files import mknodat
 from corten.oci import trees
 from corten.oci.paths import clean
 from corten.spec._struct import Struct
-from corten.spec.runtime import Device
+from corten.spec.records import Device
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from corten.oci.context import Context
-    from corten.spec.runtime import IdMapping, Linux
+    from corten.spec.records import IdMapping, Linux
 
 _TYPES = {"c": S_IFCHR, "u": S_IFCHR, "b": S_IFBLK, "p": S_IFIFO}
 
@@ -63,19 +63,16 @@ class DeviceNode(Struct):
         if captured >= 0:
             self._attach(context, captured)
             return
-        parent, name = context.root.parent(self.device.path)
+        parent, name = context.parent(self.device.path)
+        if context.in_user_namespace:
+            self._bind(context)
+            return
         try:
-            if context.in_user_namespace:
-                self._bind(context)
-                return
-            try:
-                self._make(parent, name)
-            except PermissionError as error:
-                if error.errno != EPERM:
-                    raise
-                self._bind(context)  # we lack CAP_MKNOD
-        finally:
-            posix.close(parent)
+            self._make(parent, name)
+        except PermissionError as error:
+            if error.errno != EPERM:
+                raise
+            self._bind(context)  # we lack CAP_MKNOD
 
     def _make(self, parent: int, name: str) -> None:
         d = self.device
@@ -166,11 +163,8 @@ class DeviceLinks(Struct):
 
     def execute(self, context: Context) -> None:
         for path, target in self.links:
-            parent, name = context.root.parent(path)
-            try:
-                self._link(parent, name, target)
-            finally:
-                posix.close(parent)
+            parent, name = context.parent(path)
+            self._link(parent, name, target)
 
     @staticmethod
     def _link(parent: int, name: str, target: str) -> None:

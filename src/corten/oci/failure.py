@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
-import errno
 import posix
+from errno import (
+    EACCES,
+    EAGAIN,
+    EBUSY,
+    EEXIST,
+    EINVAL,
+    ELOOP,
+    ENAMETOOLONG,
+    ENODEV,
+    ENOENT,
+    ENOSYS,
+    ENOTDIR,
+    EOPNOTSUPP,
+    EPERM,
+    EROFS,
+    ESRCH,
+    EXDEV,
+)
 
 from corten import errors
 from corten.kernel.paths import fsdecode
@@ -18,25 +35,25 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 _CLASSES: dict[int, type[CortenError]] = {
-    errno.EPERM: errors.PermissionDenied,
-    errno.EACCES: errors.PermissionDenied,
-    errno.EROFS: errors.PermissionDenied,
-    errno.ENOENT: errors.NotFound,
-    errno.ENOTDIR: errors.InvalidArgument,
-    errno.EINVAL: errors.InvalidArgument,
-    errno.ELOOP: errors.InvalidArgument,
-    errno.ENAMETOOLONG: errors.InvalidArgument,
-    errno.ENODEV: errors.FailedPrecondition,
-    errno.EXDEV: errors.PermissionDenied,
-    errno.EEXIST: errors.AlreadyExists,
-    errno.EBUSY: errors.FailedPrecondition,
-    errno.ESRCH: errors.FailedPrecondition,
-    errno.ENOSYS: errors.Unimplemented,
-    errno.EOPNOTSUPP: errors.Unimplemented,
-    errno.EAGAIN: errors.ResourceExhausted,
+    EPERM: errors.PermissionDenied,
+    EACCES: errors.PermissionDenied,
+    EROFS: errors.PermissionDenied,
+    ENOENT: errors.NotFound,
+    ENOTDIR: errors.InvalidArgument,
+    EINVAL: errors.InvalidArgument,
+    ELOOP: errors.InvalidArgument,
+    ENAMETOOLONG: errors.InvalidArgument,
+    ENODEV: errors.FailedPrecondition,
+    EXDEV: errors.PermissionDenied,
+    EEXIST: errors.AlreadyExists,
+    EBUSY: errors.FailedPrecondition,
+    ESRCH: errors.FailedPrecondition,
+    ENOSYS: errors.Unimplemented,
+    EOPNOTSUPP: errors.Unimplemented,
+    EAGAIN: errors.ResourceExhausted,
 }
 # What execve says of a program that is there and is none (or of its interpreter).
-_NOT_FOUND = (errno.ENOENT, errno.ENOTDIR)
+_NOT_FOUND = (ENOENT, ENOTDIR)
 
 
 def failed(step: str, error: OSError, *, path: str = "", hint: str = "") -> CortenError:
@@ -67,7 +84,7 @@ def attempt(step: str, function: Callable[..., T], *args: Any) -> T:
 
 def not_found(name: str, *, detail: str = "executable file not found in $PATH") -> CortenError:
     """Exit code 127, in the words that every container tool looks for."""
-    return errors.ProgramNotFound(f'exec: "{name}": {detail}', path=name, errno=errno.ENOENT)
+    return errors.ProgramNotFound(f'exec: "{name}": {detail}', path=name, errno=ENOENT)
 
 
 def not_executable(name: str, code: int) -> CortenError:

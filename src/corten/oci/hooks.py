@@ -15,7 +15,7 @@ from corten.oci.failure import failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from corten.spec.runtime import Hook
+    from corten.spec.records import Hook
 
 _KEPT_OUTPUT = 4096  # bytes of what a hook says that go into its error
 

@@ -12,7 +12,7 @@ from corten.spec._struct import Struct
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from corten.oci.users import Identity
-    from corten.spec.runtime import (
+    from corten.spec.records import (
         Capabilities,
         IoPriority,
         MemoryPolicy,

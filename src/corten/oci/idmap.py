@@ -20,7 +20,7 @@ from corten.spec._struct import Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from corten.spec.runtime import ConfigMount, IdMapping, Linux
+    from corten.spec.records import ConfigMount, IdMapping, Linux
 
 
 class IdMap(Struct):

@@ -15,6 +15,7 @@ from errno import EACCES, EDQUOT, ELOOP, ENOSYS, ENOTDIR, EPERM, EROFS
 from corten.errors import CortenError, Internal
 from corten.kernel import creds, namespaces, netlink, process
 from corten.kernel.files import write_proc
+from corten.kernel.rights import accept
 from corten.oci import rootfs
 from corten.oci.channel import Channel
 from corten.oci.context import Context, check_procfs, run_steps
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from corten.oci.planned import Plan
-    from corten.spec.runtime import Hook
+    from corten.spec.records import Hook
 
 _SIGNALS = range(1, 32)
 _INTERNAL_SIGNALS = (32, 33)  # the C library's own; whoever was spawned by it ignores the first
@@ -325,13 +326,9 @@ class _Init:
         if order is None:
             posix._exit(1)
         if order == "wait":
-            from _socket import AF_UNIX, SOCK_SEQPACKET, socket
-
-            listener = socket(AF_UNIX, SOCK_SEQPACKET, 0, fileno=self.wiring.listen)
             self.channel.close()
-            connection, _ = listener._accept()  # type: ignore[attr-defined]  # `socket` wraps it
-            listener.close()
-            self.channel = Channel(connection)
+            self.channel = Channel(accept(self.wiring.listen))
+            posix.close(self.wiring.listen)
             if self.channel.expect("start") is None:
                 posix._exit(1)
         elif self.wiring.listen >= 0:

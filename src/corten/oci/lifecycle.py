@@ -82,7 +82,7 @@ def accompany(created: Created, channel: Channel, console: bool) -> None:
     if plan.config.linux.namespace("user") is not None:
         _lend_rights(created)
     while True:
-        answer = channel.receive()
+        answer = channel.receive(descriptors=console)
         if answer is None:
             raise died(created)
         message, fds = answer

@@ -15,7 +15,6 @@ from errno import ELOOP, ENOTDIR
 from corten.errors import InvalidArgument
 from corten.kernel import mounts as k
 from corten.oci import trees
-from corten.oci.copyup import copy_tree
 from corten.oci.mountoptions import Options
 from corten.oci.paths import Root, fd_path
 from corten.spec._struct import Struct
@@ -179,8 +178,9 @@ class FilesystemMount(Struct):
     def _plain_directory(self, context: Context) -> int:
         """A link as ``/proc`` or ``/sys`` would move what is masked away (CVE-2019-19921,
         CVE-2023-27561)."""
+        flags = posix.O_PATH | posix.O_DIRECTORY
         try:
-            posix.close(context.root.open(self.destination, links=False))
+            return context.root.open(self.destination, flags, links=False)
         except FileNotFoundError:
             pass
         except OSError as error:
@@ -193,10 +193,13 @@ class FilesystemMount(Struct):
                 errno=ELOOP,
             ) from None
         posix.close(context.root.make_directory(self.destination))
-        return context.root.open(self.destination, posix.O_PATH | posix.O_DIRECTORY, links=False)
+        return context.root.open(self.destination, flags, links=False)
 
     def _copy_up(self, context: Context, below: int) -> None:
         """Fill the new tmpfs with what its directory held (``tmpcopyup``)."""
+        # in memory already: whoever executes such a step has imported it
+        from corten.oci.copyup import copy_tree
+
         source = posix.open(fd_path(below), posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
         try:
             fresh = context.root.open(self.destination, posix.O_RDONLY | posix.O_DIRECTORY)

@@ -3,14 +3,15 @@
 Finding, checking and reading a ``.pyc`` costs 0.2 ms a module, more than executing it; so does
 a third of that the import system's own bookkeeping. So the code lies in one file in
 ``__pycache__``, where it is trusted and replaced as any ``.pyc``: by whoever may write there,
-else not. It is stale when any source has another time or size, or the interpreter another
-version; then everything is imported as ever, and ``onefilewriter`` writes the file anew.
+else not. What it has of a module counts while the source has the same time and size, and all of
+it for the interpreter of one version; else the source is imported as ever, and ``onefilewriter``
+writes the file anew.
 
 The file's parts, each marshalled by itself:
 
 ``head``   this module's code and what is needed before init is started (``begin``); the
            program (``tools/install.py``) reads it and calls :func:`entry`
-``index``  all sources with time and size, and where each module's code lies
+``index``  of all modules the source with its time and size, and where the code lies
 ``main``   the modules of a plain ``create`` or ``run``, in the order of their execution
 ``init``   the modules of the container's init (``second``), in that order
 """
@@ -32,11 +33,12 @@ if TYPE_CHECKING:
 
     Place = tuple[int, int]  # offset in the file, length
     # name, is a package, source's path (as all of them below the package), code (None: an
-    # extension of CPython's)
+    # extension of CPython's; without a path it is built in)
     Module = tuple[str, bool, str, CodeType | None]
     Head = tuple[bytes, list[Module], dict[str, Place]]
-    # (source's path, its time in ns, its size) of all, (is a package, path, code) by name
-    Index = tuple[list[tuple[str, int, int]], dict[str, tuple[bool, str, Place]]]
+    Source = tuple[str, int, int]  # path, time in ns, size
+    # sources of the head, those of the other parts, (is a package, source, code) by name
+    Index = tuple[list[Source], list[Source], dict[str, tuple[bool, Source, Place]]]
 
 _NAME = "corten.oci.onefile"
 HEAD = 65536  # bytes; the other parts follow
@@ -51,19 +53,27 @@ LOADER = "import sys,gc;gc.disable()\nimport marshal,posix\n" + (
 
 
 class _Importer:
-    """Finder and loader for what the file holds."""
+    """Finder and loader for what the file holds.
+
+    Attributes:
+        stale: a source was found changed, and left to those that import sources.
+    """
 
     def __init__(self, fd: int, index: Index, package: str) -> None:
         self.fd = fd
-        self.modules = index[1]
+        self.modules = index[2]
         self.package = package
+        self.stale = False
 
     def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> ModuleSpec | None:
         """For ``sys.meta_path``."""
         entry = self.modules.get(name)
         if entry is None:
             return None
-        source = f"{self.package}/{entry[1]}"
+        if not _fits([entry[1]], self.package):
+            self.stale = True
+            return None
+        source = f"{self.package}/{entry[1][0]}"
         # mypy: a loader is one by what it has
         spec = ModuleSpec(name, self, origin=source, is_package=entry[0])  # type: ignore[arg-type]
         spec.has_location = True
@@ -102,9 +112,10 @@ def entry(head: Head, fd: int, package: str) -> Callable[[], int]:
 
         early = begin.begin(fd, places["init"])
         index: Index = _part(fd, places["index"])
-        if _fits(index, package):
+        making = begin.makes(sys.argv)
+        if _fits(index[0], package) and (not making or _fits(index[1], package)):
             sys.meta_path.insert(2, _Importer(fd, index, package))
-            if early or begin.makes(sys.argv):
+            if making:
                 load(_part(fd, places["main"]), package)
             return _main()
         if early:
@@ -148,17 +159,18 @@ def load(modules: list[Module], package: str) -> None:
 def _load_extension(name: str, path: str) -> None:
     import _imp
 
+    spec = ModuleSpec(name, None, origin=path)
     try:
-        module = _imp.create_dynamic(ModuleSpec(name, None, origin=path))
+        module = _imp.create_dynamic(spec) if path else _imp.create_builtin(spec)
     except ImportError:
         return  # moved by an upgrade: it is imported as ever
-    _imp.exec_dynamic(module)
+    (_imp.exec_dynamic if path else _imp.exec_builtin)(module)
     sys.modules[name] = module
 
 
-def _fits(index: Index, package: str) -> bool:
+def _fits(sources: list[Source], package: str) -> bool:
     try:
-        for path, mtime, size in index[0]:
+        for path, mtime, size in sources:
             now = posix.stat(f"{package}/{path}")
             if now.st_mtime_ns != mtime or now.st_size != size:
                 return False
@@ -175,7 +187,10 @@ def is_current(package: str) -> bool:
         return False
     try:
         magic, _, places = marshal.loads(posix.read(fd, HEAD))[1]  # noqa: S302
-        return bool(magic == MAGIC_NUMBER and _fits(_part(fd, places["index"]), package))
+        if magic != MAGIC_NUMBER:
+            return False
+        modules = _part(fd, places["index"])[2]
+        return _fits([source for _, source, _ in modules.values()], package)
     except (OSError, ValueError, EOFError, TypeError):
         return False  # torn, or of another version of ours
     finally:
@@ -183,8 +198,8 @@ def is_current(package: str) -> bool:
 
 
 def used() -> bool:
-    """Whether the code comes from the file."""
-    return any([isinstance(finder, _Importer) for finder in sys.meta_path])
+    """Whether all code comes from the file."""
+    return any([isinstance(finder, _Importer) and not finder.stale for finder in sys.meta_path])
 
 
 def directory_in(package: str) -> str:

@@ -71,7 +71,23 @@ class Root:
         except OSError as error:
             if error.errno != ENOENT:
                 raise
-        return _Walk(self, path).make(mode)
+        made = self._make_last(path, mode)
+        return made if made >= 0 else _Walk(self, path).make(mode)
+
+    def _make_last(self, path: str, mode: int) -> int:
+        """:meth:`make_directory` where the parent is there and the name is free; else -1."""
+        head, _, name = path.rstrip("/").rpartition("/")
+        if name in ("", ".", ".."):
+            return -1
+        try:
+            parent = self.open(head or "/", _DIRECTORY)
+            try:
+                posix.mkdir(name, mode, dir_fd=parent)
+                return openat2(parent, name, _DIRECTORY, resolve=_ONE_STEP)
+            finally:
+                posix.close(parent)
+        except OSError:
+            return -1  # a link, a missing parent, a race: step by step
 
     def make_file(self, path: str, mode: int = 0o755) -> int:
         """Open the file ``path``, made empty if missing; an O_PATH descriptor."""

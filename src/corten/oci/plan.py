@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from corten.oci.context import Step
     from corten.oci.idmap import IdMap
     from corten.spec.mount import Mount
-    from corten.spec.runtime import ConfigMount, Linux
+    from corten.spec.records import ConfigMount, Linux
 
     MountStep = BindMount | FilesystemMount | CgroupMount | Remount
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from corten.oci.context import Step
     from corten.oci.identity import CapabilitySets
     from corten.oci.seccomp.program import Program
-    from corten.spec.runtime import Config, Process
+    from corten.spec.records import Config, Process
 
 
 class PlanOptions(Struct):

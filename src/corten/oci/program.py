@@ -15,7 +15,6 @@ from corten.kernel.seccomp import FLAG_NEW_LISTENER, load_filter
 from corten.oci import identity, users
 from corten.oci.failure import attempt, exec_failed, failed
 from corten.oci.lookup import enter_directory, find_program
-from corten.oci.reaper import stay_behind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,6 +109,9 @@ class Program:
         arguments = [fsencode(item) for item in process.args]
         environment = [fsencode(item) for item in self.env]
         if process.reaper:
+            # in memory already, as what some steps need
+            from corten.oci.reaper import stay_behind
+
             stay_behind()
         attempt("set limits", identity.set_rlimits, process.rlimits)
         seccomp = self.plan.seccomp

@@ -17,10 +17,10 @@ import corten.oci.planned
 import corten.oci.rootfs
 import corten.oci.seccomp.program
 import corten.oci.sysctl
-import corten.spec.runtime  # noqa: F401
+import corten.spec.records  # noqa: F401
 from corten.cgroups.detect import remember
 from corten.errors import CortenError, Internal
-from corten.kernel import creds, namespaces
+from corten.kernel import creds, namespaces, rights
 from corten.kernel.seccomp import FLAG_NEW_LISTENER
 from corten.oci.channel import Channel
 from corten.oci.context import Context
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 
     from corten.oci.planned import Plan
 
-# Made here where they are not joined; the rest was made before or has an order of its own.
-_MADE = ("network", "ipc", "uts")
+# The rest was made before or has an order of its own.
 _JOINED = ("network", "ipc", "uts", "cgroup")
 
 
@@ -80,7 +79,8 @@ def _receive(channel: Channel) -> tuple[Plan, dict[str, Any], list[int]] | None:
     if not size or len(document) < size:
         return None
     plan, wires = transfer.loads(document)
-    fds = channel.take()[1] if wires["join"] or wires["listen"] else []
+    sent = wires["join"] or wires["groups"] or wires["listen"]
+    fds = rights.receive(channel.fileno())[1] if sent else []
     return plan, wires, fds
 
 
@@ -93,15 +93,9 @@ def _wiring(channel: Channel, wires: dict[str, Any], fds: list[int]) -> Wiring:
     if wires["hierarchies"] is not None:
         remember(wires["hierarchies"])
     wiring.listen = fds[-1] if wires["listen"] else -1
-    wiring.join_files = [_open_to_join(path) for path in wires["join_paths"]]
+    first = len(wires["join"])
+    wiring.join_files = fds[first : first + wires["groups"]]
     return wiring
-
-
-def _open_to_join(path: str) -> int:
-    try:
-        return posix.open(path, posix.O_WRONLY | posix.O_CLOEXEC)
-    except OSError as error:
-        raise failed("join cgroup", error, path=path) from None
 
 
 def _prepare(plan: Plan, wiring: Wiring) -> None:
@@ -110,6 +104,10 @@ def _prepare(plan: Plan, wiring: Wiring) -> None:
     if wiring.console or (seccomp is not None and seccomp.flags & FLAG_NEW_LISTENER):
         import corten.kernel.sockets
         import corten.oci.console
+    if any(["tmpcopyup" in mount.options for mount in plan.config.mounts]):
+        import corten.oci.copyup
+    if plan.process.process.reaper:
+        import corten.oci.reaper
     if plan.config.hooks:
         import corten.oci.hooks
         import corten.oci.state  # noqa: F401
@@ -117,12 +115,6 @@ def _prepare(plan: Plan, wiring: Wiring) -> None:
     sys.meta_path.clear()
     sys.path.clear()
     settle(wiring)
-    flags = 0
-    for kind in _MADE:
-        if plan.config.linux.namespace(kind) is not None and kind not in wiring.join:
-            flags |= namespaces.KINDS[kind][0]
-    if flags:
-        attempt("make namespaces", namespaces.unshare, flags)
     enter_namespaces(wiring.join, _JOINED)
     for fd in wiring.join.values():
         posix.close(fd)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from corten.oci.init import Wiring
     from corten.oci.planned import Plan
-    from corten.spec.runtime import IdMapping, Linux, TimeOffset
+    from corten.spec.records import IdMapping, Linux, TimeOffset
 
 # Made by clone3; mount, cgroup and time have an order of their own.
 _CLONED = ("pid", "network", "ipc", "uts")

@@ -14,7 +14,7 @@ from corten.spec._struct import Struct
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from corten.oci.context import Context
-    from corten.spec.runtime import Linux
+    from corten.spec.records import Linux
 
 _IPC = (
     "kernel.msgmax",

@@ -42,9 +42,10 @@ def clone(path: str, *, dirfd: int = AT_FDCWD, recursive: bool) -> int:
     return k.open_tree(dirfd, path, flags)
 
 
-def attach(tree: int, target: int) -> None:
-    """Mount a detached tree on the file or directory of ``target``."""
-    k.move_mount(tree, "", target, "", k.MOVE_MOUNT_F_EMPTY_PATH | k.MOVE_MOUNT_T_EMPTY_PATH)
+def attach(tree: int, target: int, name: str = "") -> None:
+    """Mount a detached tree on the file or directory of ``target``, or on ``name`` in it."""
+    flags = k.MOVE_MOUNT_F_EMPTY_PATH | (0 if name else k.MOVE_MOUNT_T_EMPTY_PATH)
+    k.move_mount(tree, "", target, name, flags)
 
 
 def set_propagation(tree: int, flags: tuple[int, ...]) -> None:
@@ -53,7 +54,7 @@ def set_propagation(tree: int, flags: tuple[int, ...]) -> None:
         k.mount("", fd_path(tree), "", flag)
 
 
-def attach_with(tree: int, target: int, to_set: int, to_clear: int) -> None:
+def attach_with(tree: int, target: int, to_set: int, to_clear: int, name: str = "") -> None:
     """Attach a tree whose top mount gets attributes (``MOUNT_ATTR_*``) before it is seen."""
     if to_set or to_clear:
         try:
@@ -61,10 +62,10 @@ def attach_with(tree: int, target: int, to_set: int, to_clear: int) -> None:
         except OSError as error:
             if error.errno != ENOSYS:
                 raise
-            attach(tree, target)
+            attach(tree, target, name)
             _remount(tree, to_set, to_clear)
             return
-    attach(tree, target)
+    attach(tree, target, name)
 
 
 def set_recursively(tree: int, to_set: int, to_clear: int) -> None:

@@ -8,13 +8,10 @@ from corten.errors import InvalidArgument
 from corten.kernel.files import AT_FDCWD, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 from corten.kernel.paths import fsdecode
 from corten.spec._struct import Struct
-from corten.spec.runtime import parse_user
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
-    from corten.spec.runtime import User
+    from corten.spec.records import User
 
 _LIMIT = 8 << 20  # bytes of a passwd file that are looked at
 _MAX_ID = 0xFFFFFFFE
@@ -42,11 +39,6 @@ def resolve(user: User, root: int = AT_FDCWD) -> Identity:
         return Identity(uid=user.uid, gid=user.gid, groups=user.additional_gids, home=home or "/")
     groups = _table(root, "/etc/group", 4)
     return _by_name(user, user.username, passwd, groups)
-
-
-def resolve_user(root: int, user: dict[str, Any]) -> Identity:
-    """:func:`resolve` of a ``process.user`` object as a configuration holds it."""
-    return resolve(parse_user(user), root)
 
 
 def _by_name(user: User, text: str, passwd: list[list[str]], groups: list[list[str]]) -> Identity:

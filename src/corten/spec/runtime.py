@@ -1,4 +1,4 @@
-"""The runtime configuration (config.json, runtime-spec 1.0 to 1.3 for Linux) as records.
+"""Checking a runtime configuration (config.json, runtime-spec 1.0 to 1.3 for Linux).
 
 ``parse`` checks what can be checked without looking at the system: types, ranges, the
 closed sets of the specification, what must be absolute, what excludes what. Members that
@@ -11,11 +11,53 @@ from __future__ import annotations
 
 from corten.errors import InvalidArgument, Unimplemented
 from corten.spec._reader import Reader
-from corten.spec._struct import Struct
+from corten.spec.records import (
+    Capabilities,
+    Config,
+    ConfigMount,
+    Device,
+    Hook,
+    IdMapping,
+    IoPriority,
+    Linux,
+    MemoryPolicy,
+    Namespace,
+    Process,
+    Rlimit,
+    Scheduler,
+    TimeOffset,
+    User,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+__all__ = [
+    "DEVICE_TYPES",
+    "HOOK_KINDS",
+    "NAMESPACE_TYPES",
+    "PERSONALITY_DOMAINS",
+    "PROPAGATIONS",
+    "VERSION",
+    "Capabilities",
+    "Config",
+    "ConfigMount",
+    "Device",
+    "Hook",
+    "IdMapping",
+    "IoPriority",
+    "Linux",
+    "MemoryPolicy",
+    "Namespace",
+    "Process",
+    "Rlimit",
+    "Scheduler",
+    "TimeOffset",
+    "User",
+    "parse",
+    "parse_process",
+]
 
 VERSION = "1.3.0"
 NAMESPACE_TYPES = ("pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time")
@@ -45,176 +87,6 @@ _U64 = 0xFFFFFFFFFFFFFFFF
 _I64 = 0x7FFFFFFFFFFFFFFF
 # (uid_t) -1 means "leave as it is" to the kernel, so it names nobody.
 _MAX_ID = _U32 - 1
-
-
-class IdMapping(Struct):
-    container_id: int
-    host_id: int
-    size: int
-
-
-class Namespace(Struct):
-    """A namespace to make (``path`` empty) or to join."""
-
-    type: str
-    path: str = ""
-
-
-class User(Struct):
-    """Who the process is.
-
-    ``username`` and ``group_names`` are an extension that the engine uses instead of numbers:
-    Docker's ``USER[:GROUP]`` and ``--group-add``, names or numbers, resolved by the process
-    itself against the files of the container. ``username`` None: the numbers count.
-    ``groups_policy``: whether the groups that the container's ``/etc/group`` gives the user are
-    taken: ``""`` as under Docker (unless a GROUP is named), ``merge`` always, ``strict`` never.
-    """
-
-    uid: int = 0
-    gid: int = 0
-    umask: int | None = None
-    additional_gids: tuple[int, ...] = ()
-    username: str | None = None
-    group_names: tuple[str, ...] = ()
-    groups_policy: str = ""
-
-
-class Rlimit(Struct):
-    type: str
-    soft: int
-    hard: int
-
-
-class Capabilities(Struct):
-    """Names with ``CAP_``, as the configuration gives them."""
-
-    bounding: tuple[str, ...] = ()
-    effective: tuple[str, ...] = ()
-    permitted: tuple[str, ...] = ()
-    inheritable: tuple[str, ...] = ()
-    ambient: tuple[str, ...] = ()
-
-
-class Scheduler(Struct):
-    policy: str
-    nice: int = 0
-    priority: int = 0
-    flags: tuple[str, ...] = ()
-    runtime: int = 0  # nanoseconds, as the two below
-    deadline: int = 0
-    period: int = 0
-
-
-class IoPriority(Struct):
-    io_class: str
-    priority: int = 0
-
-
-class Process(Struct):
-    args: tuple[str, ...]
-    cwd: str
-    env: tuple[str, ...] = ()
-    terminal: bool = False
-    console_size: tuple[int, int] | None = None  # rows, columns
-    user: User = User()
-    rlimits: tuple[Rlimit, ...] = ()
-    capabilities: Capabilities | None = None  # None: nothing was said, all are kept
-    no_new_privileges: bool = False
-    apparmor_profile: str = ""
-    selinux_label: str = ""
-    oom_score_adj: int | None = None
-    scheduler: Scheduler | None = None
-    io_priority: IoPriority | None = None
-    cpu_affinity_initial: str = ""
-    cpu_affinity_final: str = ""
-    reaper: bool = False  # "x-corten-init", ours: PID 1 reaps, the program is its child
-
-
-class ConfigMount(Struct):
-    """``subpath`` is no part of the specification (the member ``x-corten-subpath``): what is
-    bound lies there inside of ``source``, whose owner may be hostile."""
-
-    destination: str
-    source: str = ""
-    subpath: str = ""
-    type: str = ""
-    options: tuple[str, ...] = ()
-    uid_mappings: tuple[IdMapping, ...] = ()
-    gid_mappings: tuple[IdMapping, ...] = ()
-
-
-class Device(Struct):
-    path: str
-    type: str
-    major: int = 0
-    minor: int = 0
-    file_mode: int = 0o666
-    uid: int = 0
-    gid: int = 0
-
-
-class Hook(Struct):
-    path: str
-    args: tuple[str, ...] = ()
-    env: tuple[str, ...] | None = None  # None: nothing was said, the runtime's own
-    timeout: int | None = None  # seconds
-
-
-class TimeOffset(Struct):
-    clock: str  # monotonic, boottime
-    secs: int = 0
-    nanosecs: int = 0
-
-
-class MemoryPolicy(Struct):
-    """A NUMA policy (set_mempolicy(2)): ``nodes`` is a list such as ``0-2,4``."""
-
-    mode: str
-    nodes: str = ""
-    flags: tuple[str, ...] = ()
-
-
-class Linux(Struct):
-    namespaces: tuple[Namespace, ...] = ()
-    uid_mappings: tuple[IdMapping, ...] = ()
-    gid_mappings: tuple[IdMapping, ...] = ()
-    time_offsets: tuple[TimeOffset, ...] = ()
-    devices: tuple[Device, ...] = ()
-    cgroups_path: str = ""
-    resources: dict[str, Any] | None = None
-    sysctl: dict[str, str] = {}
-    seccomp: dict[str, Any] | None = None
-    rootfs_propagation: str = ""
-    masked_paths: tuple[str, ...] = ()
-    readonly_paths: tuple[str, ...] = ()
-    mount_label: str = ""
-    personality: str = ""
-    memory_policy: MemoryPolicy | None = None
-
-    def namespace(self, kind: str) -> Namespace | None:
-        """The entry for one type of namespace; None: the runtime's own is shared."""
-        for entry in self.namespaces:
-            if entry.type == kind:
-                return entry
-        return None
-
-
-class Config(Struct):
-    version: str
-    root_path: str
-    root_readonly: bool
-    process: Process | None
-    hostname: str
-    domainname: str
-    mounts: tuple[ConfigMount, ...]
-    hooks: dict[str, tuple[Hook, ...]]
-    annotations: dict[str, str]
-    linux: Linux
-
-    @property
-    def shares_mounts(self) -> bool:
-        """No mount namespace of its own: what is mounted for it, the host sees."""
-        return self.linux.namespace("mount") is None
 
 
 def parse(config: dict[str, Any]) -> Config:
@@ -282,11 +154,6 @@ def parse_process(process: Any) -> Process:
         cpu_affinity_initial=affinity.text("initial"),
         cpu_affinity_final=affinity.text("final"),
     )
-
-
-def parse_user(user: Any) -> User:
-    """Check a ``process.user`` object."""
-    return _user(Reader(user, "process.user"))
 
 
 def _user(reader: Reader) -> User:

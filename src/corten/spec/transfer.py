@@ -11,12 +11,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-# First item of a tuple that stands for a record; the class's name and the fields follow.
-_RECORD = ...
+# A list stands for what a reader has to make: the first item says what, the items follow. All
+# else is what it is, so that a reader need not look into it.
+_TUPLE, _LIST, _DICT = 0, 1, 2  # or a record's class by its name, before its fields
 
 
 def dumps(value: Any) -> bytes:
-    """Records, tuples, dictionaries, frozen sets and scalars as bytes."""
+    """Records, tuples, lists, dictionaries, frozen sets and scalars as bytes."""
     return marshal.dumps(_plain(value))
 
 
@@ -27,12 +28,15 @@ def loads(data: bytes) -> Any:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Struct):
-        fields = [_plain(item) for item in value._values()]
-        return (_RECORD, _name(type(value)), *fields)
-    if isinstance(value, (tuple, list)):
-        return type(value)([_plain(item) for item in value])
+        return [_name(type(value)), *[_plain(item) for item in value._values()]]
+    if isinstance(value, tuple):
+        items = [_plain(item) for item in value]
+        return [_TUPLE, *items] if list in map(type, items) else value
+    if isinstance(value, list):
+        return [_LIST, *[_plain(item) for item in value]]
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        plain = {key: _plain(item) for key, item in value.items()}
+        return [_DICT, plain] if list in map(type, plain.values()) else value
     return value
 
 
@@ -45,21 +49,21 @@ class _Reader:
         self.classes = {_name(cls): cls for cls in Struct.__subclasses__()}
 
     def value(self, value: Any) -> Any:
-        kind = type(value)
-        if kind is tuple:
-            if value and value[0] is _RECORD:
-                return self._record(self.classes[value[1]], value)
-            return tuple([self.value(item) for item in value])
-        if kind is list:
-            return [self.value(item) for item in value]
-        if kind is dict:
-            return {key: self.value(item) for key, item in value.items()}
-        return value
+        return self._make(value) if type(value) is list else value
 
-    def _record(self, cls: type[Struct], value: tuple[Any, ...]) -> Struct:
+    def _make(self, value: list[Any]) -> Any:
+        kind = value[0]
+        if kind == _DICT:
+            return {key: self.value(item) for key, item in value[1].items()}
+        items = [self._make(item) if type(item) is list else item for item in value[1:]]
+        if kind == _TUPLE:
+            return tuple(items)
+        return items if kind == _LIST else self._record(self.classes[kind], items)
+
+    @staticmethod
+    def _record(cls: type[Struct], items: list[Any]) -> Struct:
         record = cls.__new__(cls)
         put = object.__setattr__
-        for name, item in zip(cls._fields, value[2:], strict=True):
-            kind = type(item)
-            put(record, name, self.value(item) if kind in (tuple, list, dict) else item)
+        for name, item in zip(cls._fields, items, strict=True):
+            put(record, name, item)
         return record

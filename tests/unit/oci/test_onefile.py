@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from corten.oci import onefile
 from tests.harness import SOURCE
 from tools.install import write_program
 
@@ -58,6 +60,35 @@ def test_a_touched_source_counts(package: Path) -> None:
     said(package)
     os.utime(package / "corten/errors.py")
     assert [said(package)[0], said(package)[0]] == ["False", "True"]
+
+
+def test_a_module_that_no_command_has_loaded_yet_counts(package: Path) -> None:
+    """A changed source is left alone until somebody imports it, and is taken then."""
+    said(package)
+    (package / "corten/oci/cli_info.py").write_text("def features(_settings, _argv): return 7\n")
+    assert said(package)[0] == "True"
+    argv = [str(package / "corten-oci"), "features"]
+    assert [subprocess.run(argv, capture_output=True, check=False).returncode] * 2 == [7, 7]
+    file = next((package / "corten/__pycache__").glob("*.bin"))
+    made = file.stat().st_ino
+    assert subprocess.run(argv, capture_output=True, check=False).returncode == 7
+    assert file.stat().st_ino == made
+
+
+def test_what_costs_a_start_is_not_imported(package: Path) -> None:
+    """``errno`` has its numbers put in, ``_socket`` is for those that make sockets."""
+    said(package)
+    file = next((package / "corten/__pycache__").glob("*.bin"))
+    raw = file.read_bytes()
+    _, (_, head, places) = marshal.loads(raw[: onefile.HEAD])
+    names: dict[str, set[str]] = {"head": {item[0] for item in head}}
+    for part in ("main", "init"):
+        offset, length = places[part]
+        found = marshal.loads(raw[offset : offset + length])
+        names[part] = {item[0] for item in (found if part == "main" else found[1])}
+    assert "_ctypes" in names["head"] & names["init"]
+    assert not set().union(*names.values()) & {"errno", "_socket", "select", "json", "re"}
+    assert "corten.spec.runtime" not in names["init"]
 
 
 def test_a_torn_file_is_replaced(package: Path) -> None:

@@ -2,10 +2,9 @@
 
 A container pays for each instruction when the kernel compiles its filter (0.7 µs each), and
 libseccomp writes one or two for every call it knows. Calls that lie side by side mostly get
-the same answer. So for every architecture the number's values are cut into ranges in which
-the program can't tell one from another (only its own constants tell), the program is followed
-for one value of each range up to its answer or to the tests of arguments that are left, ranges
-with equal results are joined, and a binary search over them is written.
+the same answer. So for every architecture the program is followed for all numbers at once,
+parted by its tests of the number, up to an answer or to the tests of arguments that are left;
+ranges with equal results are joined, and a binary search over them is written.
 
 Nothing here knows what a call is or what a profile means: the result is equivalent because
 every path of the input was followed. What it can't follow it returns unchanged.
@@ -51,19 +50,13 @@ def optimize(program: bytes) -> bytes:
 
 def _tables(code: list[Instruction], paths: _Paths) -> dict[int | None, Ranges]:
     """The results by architecture; None stands for all that the program does not name."""
-    numbers, named = _cuts(code)
-    tables: dict[int | None, Ranges] = {}
+    named = _named(code)
+    tables: dict[int | None, Ranges] = {arch: paths.ranges(arch) for arch in named}
     others: list[Ranges] = []
     # what is not named is alike between two names, so one value of each gap is asked
-    for arch in sorted({0, *named, *[name + 1 for name in named if name + 1 < _WORDS]}):
-        ranges: Ranges = []
-        for number in sorted({0, *numbers}):
-            node = paths.follow({_AT_ARCH: arch, _AT_NUMBER: number})
-            if not ranges or ranges[-1][1] != node:
-                ranges.append((number, node))
-        if arch in named:
-            tables[arch] = ranges
-        elif ranges not in others:
+    for arch in {0, *[name + 1 for name in named if name + 1 < _WORDS]} - named:
+        ranges = paths.ranges(arch)
+        if ranges not in others:
             others.append(ranges)
     if len(others) != 1:
         raise _Unknown
@@ -71,17 +64,17 @@ def _tables(code: list[Instruction], paths: _Paths) -> dict[int | None, Ranges]:
     return tables
 
 
-def _cuts(code: list[Instruction]) -> tuple[set[int], set[int]]:
-    """Where ranges of the number begin, and the architectures that are asked for."""
-    numbers: set[int] = set()
+def _named(code: list[Instruction]) -> set[int]:
+    """The architectures that are asked for."""
     named: set[int] = set()
     seen: set[tuple[int, int]] = set()
     waiting = [(0, -1)]  # (instruction, what the accumulator was loaded from; -1: anything else)
     while waiting:
-        at, held = state = waiting.pop()
+        state = waiting.pop()
         if state in seen:
             continue
         seen.add(state)
+        at, held = state
         op, yes, no, value = _fetch(code, at)
         if op == _LD_WORD:
             waiting.append((at + 1, value))
@@ -91,16 +84,13 @@ def _cuts(code: list[Instruction]) -> tuple[set[int], set[int]]:
             waiting.append((at + 1 + value, held))
         elif op in (_EQ, _GT, _GE, _SET):
             waiting += [(at + 1 + yes, held), (at + 1 + no, held)]
-            if held == _AT_ARCH and op == _EQ:
+            if held == _AT_ARCH:
+                if op != _EQ:
+                    raise _Unknown
                 named.add(value)
-            elif held == _AT_NUMBER and op != _SET:
-                numbers.add(value + 1 if op == _GT else value)
-                numbers.add(value + 1 if op == _EQ else value)
-            elif held in (_AT_ARCH, _AT_NUMBER):
-                raise _Unknown
         elif op != _RETURN:
             raise _Unknown
-    return {number for number in numbers if number < _WORDS}, named
+    return named
 
 
 def _fetch(code: list[Instruction], at: int) -> Instruction:
@@ -122,9 +112,43 @@ class _Paths:
         self._code = code
         self._numbers: dict[tuple[int, ...], int] = {}
 
-    def follow(self, known: dict[int, int]) -> int:
-        """The result where the words at the offsets in ``known`` have these values."""
-        return self._step(known, {}, 0, None, (0, _NO_MASK))
+    def ranges(self, arch: int) -> Ranges:
+        """The results for all numbers of an architecture.
+
+        All numbers that go the same way are followed at once: a test of the number parts them.
+        """
+        found: Ranges = []
+        # (instruction, what the accumulator was loaded from, first and last number): lowest last
+        waiting = [(0, -1, 0, _WORDS - 1)]
+        while waiting:
+            at, held, first, last = waiting.pop()
+            op, yes, no, constant = _fetch(self._code, at)
+            if op == _JUMP:
+                waiting.append((at + 1 + constant, held, first, last))
+            elif op == _LD_WORD and constant in (_AT_ARCH, _AT_NUMBER):
+                waiting.append((at + 1, constant, first, last))
+            elif op in (_RETURN, _LD_WORD):
+                node = self._answer(arch, at, first, last)
+                if not found or found[-1][1] != node:
+                    found.append((first, node))
+            elif held == _AT_ARCH and op == _EQ:
+                waiting.append((at + 1 + (yes if arch == constant else no), held, first, last))
+            elif held == _AT_NUMBER:
+                for low, high, jump in reversed(_parted(op, constant, yes, no)):
+                    if max(low, first) <= min(high, last):
+                        waiting.append((at + 1 + jump, held, max(low, first), min(high, last)))
+            else:
+                raise _Unknown
+        return found
+
+    def _answer(self, arch: int, at: int, first: int, last: int) -> int:
+        """The result from an instruction on that needs no number, or of a single number."""
+        op, _, _, constant = self._code[at]
+        if op == _RETURN:
+            return self._number((constant,))
+        if first != last:
+            raise _Unknown  # the tests of arguments may ask for the number again
+        return self._step({_AT_ARCH: arch, _AT_NUMBER: first}, {}, at, None, (0, _NO_MASK))
 
     def _number(self, node: tuple[int, ...]) -> int:
         number = self._numbers.get(node)
@@ -168,6 +192,18 @@ class _Paths:
             test = (*loaded, op, constant, then, other)
             done[key] = then if then == other else self._number(test)
         return done[key]
+
+
+def _parted(op: int, constant: int, yes: int, no: int) -> list[tuple[int, int, int]]:
+    """How a test parts all numbers: first, last, and where it jumps."""
+    top = _WORDS - 1
+    if op == _EQ:
+        return [(0, constant - 1, no), (constant, constant, yes), (constant + 1, top, no)]
+    if op == _GT:
+        return [(0, constant, no), (constant + 1, top, yes)]
+    if op == _GE:
+        return [(0, constant - 1, no), (constant, top, yes)]
+    raise _Unknown
 
 
 def _holds(op: int, value: int, constant: int) -> bool:
