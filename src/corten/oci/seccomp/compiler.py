@@ -25,7 +25,7 @@ from corten.kernel.libseccomp import (
     native_architecture,
     syscall_number,
 )
-from corten.oci.seccomp.optimizer import optimize
+from corten.oci.seccomp.optimizer import lay_out, optimize
 from corten.spec._struct import Struct
 
 TYPE_CHECKING = False
@@ -74,6 +74,8 @@ _SAME_NUMBERS = (
     "s390x",
 )
 _X32 = "x32"
+_FIRST_ABSENT = -10000  # where the pseudo numbers of calls begin that an architecture lacks
+_WORTHWHILE = 32  # plain calls, from which on the library is slower than we are
 _X32_BIT = 0x40000000
 _SILENT = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG")
 
@@ -102,24 +104,15 @@ def compile_filter(seccomp: dict[str, Any]) -> bytes:
             that is too large for the kernel.
         Unavailable: libseccomp is not installed.
     """
-    default = _action(seccomp.get("defaultAction"), seccomp.get("defaultErrnoRet"))
-    names = [_architecture_name(item) for item in seccomp.get("architectures") or ()]
-    rules = _rules(seccomp, default)
-    with Filter(default) as under_way:
-        _set_attributes(under_way, seccomp.get("flags") or ())
-        tokens = {native_architecture()}
-        for name in names:
-            token = architecture(name)
-            if token not in tokens:
-                tokens.add(token)
-                _add_architecture(under_way, token)
-        for rule in rules:
-            if rule.number != UNKNOWN:
-                _add_rule(under_way, rule)
-        program = under_way.program()
-    if seccomp["defaultAction"] not in _SILENT and default != ACTIONS["SCMP_ACT_ERRNO"] | ENOSYS:
-        program = _stub(rules, names, tokens) + program
-    program = optimize(program)
+    profile = _Profile(seccomp)
+    plain, answers = _plain_calls(profile)
+    program = None
+    if len(plain) >= _WORTHWHILE:
+        others = [rule for rule in profile.rules if rule.name not in plain]
+        program = lay_out(profile.compiled(others), answers)
+    # the library has an instruction or two for each call: where ours may be longer, both are made
+    if program is None or len(program) // 8 > sum(map(len, answers.values())):
+        program = optimize(profile.compiled(profile.rules))
     if len(program) // 8 > _MOST_INSTRUCTIONS:
         raise InvalidArgument(
             f"seccomp profile needs {len(program) // 8} instructions, "
@@ -127,6 +120,93 @@ def compile_filter(seccomp: dict[str, Any]) -> bytes:
             step="seccomp",
         )
     return program
+
+
+def library_program(seccomp: dict[str, Any]) -> bytes:
+    """libseccomp's own program, with the stub: what :func:`compile_filter` has to answer like."""
+    profile = _Profile(seccomp)
+    return profile.compiled(profile.rules)
+
+
+class _Profile:
+    """A ``linux.seccomp`` that was read.
+
+    Attributes:
+        default: the action of what has no rule.
+        names: architectures as the document lists them.
+        tokens: those and the native one, as the library names them.
+        audited: the architecture of a token as the kernel tells it: x32 is x86_64 with other
+            numbers.
+        rules: all that change something.
+    """
+
+    def __init__(self, seccomp: dict[str, Any]) -> None:
+        self.default = _action(seccomp.get("defaultAction"), seccomp.get("defaultErrnoRet"))
+        self.names = [_architecture_name(item) for item in seccomp.get("architectures") or ()]
+        self.tokens = list(dict.fromkeys([native_architecture(), *map(architecture, self.names)]))
+        self.audited = {
+            token: architecture("x86_64") if token == architecture(_X32) else token
+            for token in self.tokens
+        }
+        self.rules = _rules(seccomp, self.default)
+        self._flags = seccomp.get("flags") or ()
+        self._numbers: dict[str, dict[int, int]] = {}
+        refuses = seccomp["defaultAction"] not in _SILENT
+        self._stubbed = refuses and self.default != ACTIONS["SCMP_ACT_ERRNO"] | ENOSYS
+
+    def numbers(self, name: str) -> dict[int, int]:
+        """A call's number by token; see :func:`syscall_number`."""
+        found = self._numbers.get(name)
+        if found is None:
+            found = {token: syscall_number(name, token) for token in self.tokens}
+            self._numbers[name] = found
+        return found
+
+    def compiled(self, rules: list[_Rule]) -> bytes:
+        """The library's program for some of the rules, behind the stub for all of them."""
+        with Filter(self.default) as under_way:
+            _set_attributes(under_way, self._flags)
+            for token in self.tokens[1:]:
+                _add_architecture(under_way, token)
+            for rule in rules:
+                if rule.number != UNKNOWN:
+                    _add_rule(under_way, rule)
+            program = under_way.program()
+        return _stub(self) + program if self._stubbed else program
+
+
+def _plain_calls(profile: _Profile) -> tuple[set[str], dict[int, dict[int, int]]]:
+    """Calls with one answer whatever their arguments are, and those answers by architecture and
+    number. The library takes most of its time for them, and needs not know of them.
+
+    Left to it is whatever is not simply a number: what i386 and others multiplex (pseudo numbers
+    above -10000), calls with conditions or several rules, and numbers that two names share.
+    """
+    if any([name not in _SAME_NUMBERS and name != _X32 for name in profile.names]):
+        return set(), {}
+    by_name: dict[str, list[_Rule]] = {}
+    for rule in profile.rules:
+        by_name.setdefault(rule.name, []).append(rule)
+    shared: dict[tuple[int, int], list[str]] = {}
+    plain: set[str] = set()
+    for name, rules in by_name.items():
+        if len({rule.action for rule in rules}) > 1:
+            return set(), {}  # what libseccomp then does depends on the calls beside
+        numbers = profile.numbers(name)
+        for token, number in numbers.items():
+            shared.setdefault((profile.audited[token], number), []).append(name)
+        multiplexed = any([_FIRST_ABSENT < number < UNKNOWN for number in numbers.values()])
+        if len(rules) == 1 and not rules[0].conditions and not multiplexed:
+            plain.add(name)
+    plain -= {
+        name for (_, n), names in shared.items() if n >= 0 and len(names) > 1 for name in names
+    }
+    answers: dict[int, dict[int, int]] = {}
+    for name in plain:
+        for token, number in profile.numbers(name).items():
+            if number >= 0:
+                answers.setdefault(profile.audited[token], {})[number] = by_name[name][0].action
+    return plain, answers
 
 
 def _action(name: Any, errno: Any) -> int:
@@ -211,16 +291,16 @@ def _add_rule(under_way: Filter, rule: _Rule) -> None:
             ) from None
 
 
-def _stub(rules: list[_Rule], names: list[str], tokens: set[int]) -> bytes:
+def _stub(profile: _Profile) -> bytes:
     """The instructions in front of the library's program; see the module's text."""
-    if any([name not in _SAME_NUMBERS and name != _X32 for name in names]):
+    if any([name not in _SAME_NUMBERS and name != _X32 for name in profile.names]):
         return b""  # MIPS and others count from elsewhere
     newer = {
         _NEW_CALLS[rule.name]: rule.action
-        for rule in rules
+        for rule in profile.rules
         if rule.number == UNKNOWN and rule.name in _NEW_CALLS and not rule.conditions
     }
-    numbers = [syscall_number(rule.name, token) for token in tokens for rule in rules]
+    numbers = [n for rule in profile.rules for n in profile.numbers(rule.name).values()]
     highest = max([number for number in [*numbers, *newer] if number < _X32_BIT], default=-1)
     if highest < 0:
         return b""
@@ -235,7 +315,7 @@ def _stub(rules: list[_Rule], names: list[str], tokens: set[int]) -> bytes:
         _op(_JUMP_GT, highest, 0, 1),
         _op(_RETURN, ACTIONS["SCMP_ACT_ERRNO"] | ENOSYS),
     ]
-    plain = sorted([token for token in tokens if token not in (0, architecture(_X32))])
+    plain = sorted([t for t in profile.tokens if t not in (0, architecture(_X32))])
     check = [_op(_LD_WORD, _AT_ARCH)]
     for position, token in enumerate(plain):
         check.append(_op(_JUMP_EQ, token, len(plain) - position, 0))

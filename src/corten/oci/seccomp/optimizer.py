@@ -39,19 +39,34 @@ class _Unknown(Exception):
 
 def optimize(program: bytes) -> bytes:
     """An equivalent program that is not longer; the same one where it can't be made."""
+    shorter = lay_out(program, {})
+    return program if shorter is None or len(shorter) >= len(program) else shorter
+
+
+def lay_out(program: bytes, answers: dict[int, dict[int, int]]) -> bytes | None:
+    """A program that answers as this one, but for some numbers; None where it can't be made.
+
+    Arguments:
+        answers: by architecture, which the program asks for, by number.
+    """
     code: list[Instruction] = [item for item in iter_unpack("HBBI", program)]
     try:
         paths = _Paths(code)
-        shorter = _write(paths, _tables(code, paths))
+        return _write(paths, _tables(code, paths, answers))
     except (_Unknown, RecursionError):
-        return program
-    return shorter if len(shorter) < len(program) else program
+        return None
 
 
-def _tables(code: list[Instruction], paths: _Paths) -> dict[int | None, Ranges]:
+def _tables(
+    code: list[Instruction], paths: _Paths, answers: dict[int, dict[int, int]]
+) -> dict[int | None, Ranges]:
     """The results by architecture; None stands for all that the program does not name."""
     named = _named(code)
-    tables: dict[int | None, Ranges] = {arch: paths.ranges(arch) for arch in named}
+    if not named.issuperset(answers):
+        raise _Unknown
+    tables: dict[int | None, Ranges] = {}
+    for arch in named:
+        tables[arch] = _overlaid(paths.ranges(arch), paths, answers.get(arch, {}))
     others: list[Ranges] = []
     # what is not named is alike between two names, so one value of each gap is asked
     for arch in {0, *[name + 1 for name in named if name + 1 < _WORDS]} - named:
@@ -62,6 +77,25 @@ def _tables(code: list[Instruction], paths: _Paths) -> dict[int | None, Ranges]:
         raise _Unknown
     tables[None] = others[0]
     return tables
+
+
+def _overlaid(ranges: Ranges, paths: _Paths, answers: dict[int, int]) -> Ranges:
+    """The ranges with other answers at some numbers."""
+    if not answers:
+        return ranges
+    own = {number: paths.answer(value) for number, value in answers.items()}
+    # a number's end is where what was there before goes on
+    starts = {first for first, _ in ranges} | set(own) | {number + 1 for number in own}
+    result: Ranges = []
+    below, position = ranges[0][1], 0
+    for start in sorted(starts):
+        while position < len(ranges) and ranges[position][0] <= start:
+            below = ranges[position][1]
+            position += 1
+        node = own.get(start, below)
+        if not result or result[-1][1] != node:
+            result.append((start, node))
+    return result
 
 
 def _named(code: list[Instruction]) -> set[int]:
@@ -141,11 +175,15 @@ class _Paths:
                 raise _Unknown
         return found
 
+    def answer(self, value: int) -> int:
+        """The result that stands for an answer."""
+        return self._number((value,))
+
     def _answer(self, arch: int, at: int, first: int, last: int) -> int:
         """The result from an instruction on that needs no number, or of a single number."""
         op, _, _, constant = self._code[at]
         if op == _RETURN:
-            return self._number((constant,))
+            return self.answer(constant)
         if first != last:
             raise _Unknown  # the tests of arguments may ask for the number again
         return self._step({_AT_ARCH: arch, _AT_NUMBER: first}, {}, at, None, (0, _NO_MASK))

@@ -11,7 +11,7 @@ import pytest
 from corten.errors import InvalidArgument
 from corten.kernel.libseccomp import ACTIONS, architecture, syscall_number
 from corten.oci.seccomp import compiler
-from corten.oci.seccomp.optimizer import optimize
+from corten.oci.seccomp.optimizer import lay_out, optimize
 from corten.oci.seccomp.profile import resolve_default
 from tests.unit.oci.seccomp.machine import (
     AARCH64,
@@ -136,16 +136,9 @@ OPERATORS = ["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"]
 VALUES = [0, 1, 2, 40, 0xFF, 0x7E020000, 0xFFFFFFFF, 1 << 32, (1 << 32) + 1, (1 << 64) - 1]
 
 
-def compile_both(profile: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> tuple[bytes, bytes]:
-    """libseccomp's program with our stub, and what the optimizer makes of it."""
-    seen: list[bytes] = []
-
-    def spy(program: bytes) -> bytes:
-        seen.append(program)
-        return optimize(program)
-
-    monkeypatch.setattr(compiler, "optimize", spy)
-    return compiler.compile_filter(profile), seen[0]
+def compile_both(profile: dict[str, Any]) -> tuple[bytes, bytes]:
+    """What we make of it, and libseccomp's program with our stub."""
+    return compiler.compile_filter(profile), compiler.library_program(profile)
 
 
 def assert_same(short: bytes, long: bytes, chance: random.Random, samples: int) -> None:
@@ -163,10 +156,8 @@ def assert_same(short: bytes, long: bytes, chance: random.Random, samples: int) 
                 assert one(*asked) == other(*asked), asked
 
 
-def test_dockers_profile_is_the_same_and_a_third(
-    monkeypatch: pytest.MonkeyPatch, seed: int
-) -> None:
-    short, long = compile_both(resolve_default(FEW), monkeypatch)
+def test_dockers_profile_is_the_same_and_a_third(seed: int) -> None:
+    short, long = compile_both(resolve_default(FEW))
     assert len(short) * 3 < len(long)
     chance = random.Random(seed)
     assert_same(short, long, chance, 2)
@@ -179,20 +170,48 @@ def test_dockers_profile_is_the_same_and_a_third(
 
 
 @pytest.mark.parametrize("turn", range(12))
-def test_any_profile_is_the_same(turn: int, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+def test_any_profile_is_the_same(turn: int, seed: int) -> None:
     chance = random.Random(seed + turn)
-    short, long = compile_both(random_profile(chance), monkeypatch)
+    short, long = compile_both(random_profile(chance))
     assert len(short) <= len(long)
     assert_same(short, long, chance, 4)
 
 
+def without_plain_calls(profile: dict[str, Any]) -> bytes | None:
+    """A program whose plain calls the library was not asked, whether that pays or not."""
+    read = compiler._Profile(profile)
+    plain, answers = compiler._plain_calls(read)
+    return lay_out(read.compiled([r for r in read.rules if r.name not in plain]), answers)
+
+
+@pytest.mark.parametrize("turn", range(8))
+def test_any_profile_without_plain_calls_is_the_same(turn: int, seed: int) -> None:
+    chance = random.Random(seed + turn)
+    profile = random_profile(chance)
+    program = without_plain_calls(profile)
+    if program is not None:  # else the library makes all of it
+        assert_same(program, compiler.library_program(profile), chance, 2)
+
+
 @pytest.mark.soak
-def test_many_profiles_are_the_same(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+def test_many_profiles_are_the_same(seed: int) -> None:
     for turn in range(300):
         chance = random.Random(seed + turn)
-        with monkeypatch.context() as patch:
-            short, long = compile_both(random_profile(chance), patch)
+        profile = random_profile(chance)
+        short, long = compile_both(profile)
         assert_same(short, long, chance, 8)
+        program = without_plain_calls(profile)
+        if program is not None:
+            assert_same(program, long, chance, 8)
+
+
+@pytest.mark.parametrize("architectures", [[], ["X86"], ["X86", "X32"], ["AARCH64", "ARM"]])
+def test_what_the_library_is_not_asked_makes_no_difference(architectures: list[str]) -> None:
+    """The same program, byte by byte, as from all rules by libseccomp."""
+    profile = resolve_default(FEW)
+    profile["architectures"] = [f"SCMP_ARCH_{name}" for name in architectures]
+    short, long = compile_both(profile)
+    assert short == optimize(long)
 
 
 def test_what_the_optimizer_does_not_know_stays() -> None:
