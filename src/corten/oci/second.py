@@ -79,9 +79,10 @@ def _receive(channel: Channel) -> tuple[Plan, dict[str, Any], list[int]] | None:
     if not size or len(document) < size:
         return None
     plan, wires = transfer.loads(document)
-    sent = wires["join"] or wires["groups"] or wires["listen"]
-    fds = rights.receive(channel.fileno())[1] if sent else []
-    return plan, wires, fds
+    wanted = len(wires["join"]) + wires["groups"] + wires["listen"]
+    fds = rights.receive(channel.fileno())[1] if wanted else []
+    # without them we would be in the host's namespaces: the parent was killed in between
+    return (plan, wires, fds) if len(fds) == wanted else None
 
 
 def _wiring(channel: Channel, wires: dict[str, Any], fds: list[int]) -> Wiring:

@@ -1,0 +1,50 @@
+"""What the init that was started ahead is given, and what it does not take."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from corten.kernel import rights
+from corten.oci import second
+from corten.oci.channel import Channel, channel_pair
+from corten.spec import transfer
+
+WIRES = {"join": ("network", "ipc"), "groups": 1, "listen": False}
+
+
+def give(parent: Channel, fds: int) -> None:
+    document = transfer.dumps((("a", "plan"), WIRES))
+    parent.write(str(len(document)).encode())
+    parent.write(document)
+    if fds:
+        rights.send(parent.fileno(), b"descriptors", [0] * fds)
+
+
+def test_plan_and_descriptors() -> None:
+    parent, init = channel_pair()
+    give(parent, 3)
+    received = second._receive(init)
+    assert received is not None
+    assert received[:2] == (("a", "plan"), WIRES)
+    assert len(received[2]) == 3
+    for fd in received[2]:
+        os.close(fd)
+
+
+@pytest.mark.parametrize("fds", [0, 2])
+def test_a_parent_that_was_killed_in_between(fds: int) -> None:
+    """Nothing runs in the namespaces and groups of the host for lack of others."""
+    parent, init = channel_pair()
+    give(parent, fds)
+    parent.close()
+    assert second._receive(init) is None
+
+
+def test_half_a_plan() -> None:
+    parent, init = channel_pair()
+    parent.write(b"100")
+    parent.write(b"x" * 50)
+    parent.close()
+    assert second._receive(init) is None
