@@ -41,7 +41,7 @@ _SHORT = {"v": "version", "h": "help"}
 _COMMANDS = {
     "create": ("cli_run", "create"),
     "run": ("cli_run", "run"),
-    "start": ("cli_run", "start"),
+    "start": ("cli_start", "start"),
     "exec": ("cli_exec", "exec_"),
     "state": ("cli_manage", "state"),
     "list": ("cli_manage", "list_"),
@@ -109,9 +109,7 @@ def main() -> int:
         from corten.oci.onefilewriter import refresh
 
         refresh()
-    if command in _FORKING:
-        posix._exit(code)  # the interpreter's own end takes 1.4 ms, and nothing is buffered
-    return code
+    posix._exit(code)  # the interpreter's own end takes 1.4 ms, and nothing is buffered
 
 
 def protect(argv: list[str], root: str) -> int:

@@ -7,7 +7,7 @@ import select
 
 from corten.errors import FailedPrecondition, InvalidArgument
 from corten.kernel.paths import fsencode
-from corten.oci.cli_run import one_id
+from corten.oci.cli_common import one_id
 from corten.oci.cliargs import SWITCH, VALUE, parse
 from corten.oci.records import Record
 from corten.spec import jsonlite

@@ -6,7 +6,8 @@ from corten.cgroups import open_cgroup
 from corten.errors import FailedPrecondition, InvalidArgument
 from corten.kernel.creds import CAPABILITY_NUMBERS
 from corten.oci import container
-from corten.oci.cli_run import check_console, plan_of, send_console, send_pidfd
+from corten.oci.cli_common import plan_of
+from corten.oci.cli_run import check_console, send_console, send_pidfd
 from corten.oci.cliargs import MANY, SWITCH, VALUE, parse
 from corten.oci.paths import clean
 from corten.oci.records import Record, read_json, write_file

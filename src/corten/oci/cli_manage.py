@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import posix
-import select
 
 from corten.errors import CortenError, FailedPrecondition, InvalidArgument, NotFound
 from corten.kernel.paths import exists, fsencode
 from corten.kernel.process import pidfd_send_signal
-from corten.oci.cli_run import destroy, one_id, plan_of
+from corten.oci.cli_common import destroy, one_id, plan_of
 from corten.oci.cliargs import SWITCH, VALUE, parse
 from corten.oci.records import Record, all_ids
 from corten.oci.signals import number_of
@@ -186,6 +185,8 @@ def _end(record: Record) -> None:
         cgroup = record.cgroup()
         if cgroup is not None:
             cgroup.kill(_SIGKILL)  # reaches it frozen, too
+        import select
+
         if not select.select([pidfd], [], [], _KILL_TIMEOUT)[0]:
             raise FailedPrecondition(
                 f"init {record.pid} did not end within {_KILL_TIMEOUT} s after SIGKILL",

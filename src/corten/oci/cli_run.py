@@ -1,4 +1,4 @@
-"""``create``, ``run`` and ``start``. A plain ``run`` needs no socket, so that ``_socket`` (0.3 ms)
+"""``create`` and ``run``. A plain ``run`` needs no socket, so that ``_socket`` (0.3 ms)
 is imported where one is made."""
 
 from __future__ import annotations
@@ -8,19 +8,18 @@ import sys
 import time
 
 from corten.cgroups import open_cgroup
-from corten.errors import CortenError, FailedPrecondition, InvalidArgument
-from corten.kernel.namespaces import CLONE_NEWNS, setns
-from corten.kernel.process import pidfd_send_signal, start_time
+from corten.errors import FailedPrecondition, InvalidArgument
+from corten.kernel.process import start_time
 from corten.oci import ahead, begin, lifecycle
-from corten.oci.channel import Channel
 from corten.oci.cli import protect
+from corten.oci.cli_common import destroy, one_id
 from corten.oci.cliargs import SWITCH, VALUE, parse
 from corten.oci.failure import failed
 from corten.oci.identity import doubts
 from corten.oci.paths import join
 from corten.oci.plan import PlanOptions, compile_plan
 from corten.oci.records import Record, read_json, write_file
-from corten.oci.rootfs import mounts_at, unmount_root
+from corten.oci.rootfs import mounts_at
 from corten.spec import jsonlite
 from corten.spec.runtime import VERSION
 
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from corten.oci.cli import Settings
     from corten.oci.cliargs import Arguments
     from corten.oci.lifecycle import Created
-    from corten.oci.planned import Plan
 
 CREATE = {
     "bundle": VALUE,
@@ -45,11 +43,9 @@ CREATE = {
     "pidfd-socket": VALUE,
     "help": SWITCH,
 }
-START = {"help": SWITCH}
 RUN = {**CREATE, "detach": SWITCH, "keep": SWITCH, "no-subreaper": SWITCH}
 _SHORT = {"b": "bundle", "d": "detach", "f": "config", "h": "help"}
 _SIGKILL = 9
-_KILL_TIMEOUT = 10  # seconds
 
 
 def create(settings: Settings, argv: list[str]) -> int:
@@ -88,81 +84,6 @@ def run(settings: Settings, argv: list[str]) -> int:
     if not args.switch("keep"):
         making.clean_up()
     return code
-
-
-def start(settings: Settings, argv: list[str]) -> int:
-    """Execute the program of a created container."""
-    args = parse(argv, START, short=_SHORT)
-    record = Record.find(settings.root, one_id(args, "start"), lock=True)
-    try:
-        status = record.status()
-        if status != "created":
-            problem = {
-                "stopped": "cannot start a container that has stopped",
-                "running": "cannot start an already running container",
-            }.get(status, f"cannot start a container in the {status} state")
-            raise FailedPrecondition(problem)
-        plan = plan_of(settings, record)
-        _start_by_socket(record, plan)
-        _poststart(settings, record, plan)
-    finally:
-        record.close()
-    return 0
-
-
-def one_id(args: Arguments, command: str) -> str:
-    """The container's id, the only word.
-
-    Raises:
-        InvalidArgument: none, or more.
-    """
-    if len(args.words) != 1:
-        raise InvalidArgument(f'"{command}" requires exactly 1 argument(s)')
-    return args.words[0]
-
-
-def plan_of(settings: Settings, record: Record) -> Plan:
-    """The plan of an existing container, from the configuration as it was made."""
-    return compile_plan(
-        record.data["config"],
-        bundle=record.data["bundle"],
-        options=PlanOptions(container_id=record.id, host_mount_ns=settings.host_mounts),
-    )
-
-
-def _start_by_socket(record: Record, plan: Plan) -> None:
-    """Init takes one connection. The socket's name goes before the order: whoever is killed
-    in between leaves an init that ends, never one that nobody can start."""
-    from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socket
-
-    directory = posix.open(record.path, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
-    sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
-    try:
-        # the path itself may be longer than a socket's address
-        sock.connect(f"/proc/self/fd/{directory}/start.sock")
-    except OSError as error:
-        sock.close()
-        raise failed("start", error, path=record.start_socket) from None
-    finally:
-        posix.close(directory)
-    posix.unlink(record.start_socket)
-    lifecycle.start_over(Channel(sock.detach()), plan, record.pid)
-
-
-def _poststart(settings: Settings, record: Record, plan: Plan) -> None:
-    try:
-        lifecycle.run_poststart_hooks(plan, record.pid)
-    except CortenError:
-        import select
-
-        # the container is destroyed (runtime.md, "Lifecycle" 9)
-        pidfd = record.pidfd()
-        if pidfd >= 0:
-            pidfd_send_signal(pidfd, _SIGKILL)
-            select.select([pidfd], [], [], _KILL_TIMEOUT)
-            posix.close(pidfd)
-        destroy(record, record.cgroup(), plan, settings)
-        raise
 
 
 class Making:
@@ -363,33 +284,6 @@ class Making:
     def clean_up(self, *, hooks: bool = True) -> None:
         """Remove cgroup and record of a container that has ended."""
         destroy(self.record, self.cgroup, self.plan if hooks else None, self.settings)
-
-
-def destroy(record: Record, cgroup: Cgroup | None, plan: Plan | None, settings: Settings) -> None:
-    """Remove the cgroup (with what still runs in it) and the record; poststop hooks last."""
-    if cgroup is not None:
-        cgroup.kill(_SIGKILL)
-        cgroup.delete()
-    if "mounts_before" in record.data:
-        _unmount(record, settings.host_mounts)
-    record.remove()
-    if plan is not None:
-        for warning in lifecycle.run_poststop_hooks(plan):
-            settings.log.warning(warning)
-
-
-def _unmount(record: Record, host_mounts: int) -> None:
-    """What a container without a mount namespace left on the host, in a process that may go
-    there."""
-    pid = posix.fork()
-    if pid == 0:
-        try:
-            if host_mounts >= 0:
-                setns(host_mounts, CLONE_NEWNS)
-            unmount_root(record.data["rootfs"], record.data["mounts_before"])
-        finally:
-            posix._exit(0)
-    posix.waitpid(pid, 0)
 
 
 def check_console(terminal: bool, detached: bool, path: str) -> None:

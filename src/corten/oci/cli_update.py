@@ -6,7 +6,7 @@ import posix
 
 from corten.errors import FailedPrecondition, InvalidArgument
 from corten.kernel.paths import exists
-from corten.oci.cli_run import one_id
+from corten.oci.cli_common import one_id
 from corten.oci.cliargs import SWITCH, VALUE, parse
 from corten.oci.records import Record, read_json
 from corten.spec import jsonlite

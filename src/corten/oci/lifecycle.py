@@ -173,7 +173,7 @@ def order_start(start_fd: int) -> None:
     channel = _adopt(start_fd)
     try:
         channel.send("start")
-        if channel.receive() is not None:
+        if channel.receive(descriptors=False) is not None:
             raise Internal("init says more than it was to", step="start")
     except BrokenPipeError:
         raise FailedPrecondition("init has ended", step="start") from None

@@ -13,6 +13,7 @@ The file's parts, each marshalled by itself:
            program (``tools/install.py``) reads it and calls :func:`entry`
 ``index``  of all modules the source with its time and size, and where the code lies
 ``main``   the modules of a plain ``create`` or ``run``, in the order of their execution
+``thin``   those that all other commands have in common, in that order
 ``init``   the modules of the container's init (``second``), in that order
 """
 
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
     Module = tuple[str, bool, str, CodeType | None]
     Head = tuple[bytes, list[Module], dict[str, Place]]
     Source = tuple[str, int, int]  # path, time in ns, size
-    # sources of the head, those of the other parts, (is a package, source, code) by name
-    Index = tuple[list[Source], list[Source], dict[str, tuple[bool, Source, Place]]]
+    # sources by part (init's are among main's), (is a package, source, code) by module
+    Index = tuple[dict[str, list[Source]], dict[str, tuple[bool, Source, Place]]]
 
 _NAME = "corten.oci.onefile"
 HEAD = 65536  # bytes; the other parts follow
@@ -61,7 +62,7 @@ class _Importer:
 
     def __init__(self, fd: int, index: Index, package: str) -> None:
         self.fd = fd
-        self.modules = index[2]
+        self.modules = index[1]
         self.package = package
         self.stale = False
 
@@ -112,11 +113,10 @@ def entry(head: Head, fd: int, package: str) -> Callable[[], int]:
 
         early = begin.begin(fd, places["init"])
         index: Index = _part(fd, places["index"])
-        making = begin.makes(sys.argv)
-        if _fits(index[0], package) and (not making or _fits(index[1], package)):
+        part = "main" if begin.makes(sys.argv) else "thin"
+        if _fits(index[0]["head"], package) and _fits(index[0][part], package):
             sys.meta_path.insert(2, _Importer(fd, index, package))
-            if making:
-                load(_part(fd, places["main"]), package)
+            load(_part(fd, places[part]), package)
             return _main()
         if early:
             early.discard()
@@ -189,7 +189,7 @@ def is_current(package: str) -> bool:
         magic, _, places = marshal.loads(posix.read(fd, HEAD))[1]  # noqa: S302
         if magic != MAGIC_NUMBER:
             return False
-        modules = _part(fd, places["index"])[2]
+        modules = _part(fd, places["index"])[1]
         return _fits([source for _, source, _ in modules.values()], package)
     except (OSError, ValueError, EOFError, TypeError):
         return False  # torn, or of another version of ours

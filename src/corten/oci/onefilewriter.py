@@ -33,6 +33,7 @@ _ANNOTATIONS = 0x1000000  # __future__.annotations.compiler_flag: they stay stri
 _HEAD = ("corten.oci.begin",)
 _MAIN = ("corten.oci.cli", "corten.oci.report", "corten.oci.cli_run", "corten.oci.foreground",
          "corten.cgroups.v1")  # fmt: skip
+_THIN = ("corten.oci.cli", "corten.oci.report", "corten.oci.records", "corten.oci.cli_common")
 _INIT = ("corten.oci.second",)
 
 
@@ -79,18 +80,22 @@ def write(package: str) -> None:
         offset += len(raw)
         return offset - len(raw), len(raw)
 
-    head = sources.loaded_by(_HEAD)
-    main_part = [item for item in sources.loaded_by(_MAIN) if item not in head]
     reader = sources.code["corten.oci.onefile"]
+    head = sources.loaded_by(_HEAD)
+    main_part, thin_part = (
+        [item for item in sources.loaded_by(names) if item not in head] for names in (_MAIN, _THIN)
+    )
     init_part = [(*item[:3], _bare(item[3])) for item in sources.loaded_by(_INIT)]
-    places = {"main": add(main_part), "init": add((_bare(reader), init_part))}
+    places = {"main": add(main_part), "thin": add(thin_part)}
+    places["init"] = add((_bare(reader), init_part))
+    checks = {"head": sources.checks_of(head), "thin": sources.checks_of(thin_part)}
+    both = sources.checks_of(main_part + init_part)
+    checks["main"] = [source for source in both if source not in checks["head"]]
     index = {
         name: (sources.places[name][0], sources.checks[name], add(code))
         for name, code in sources.code.items()
     }
-    first_checks = sources.checks_of(head)
-    others = [item for item in sources.checks_of(main_part + init_part) if item not in first_checks]
-    places["index"] = add((first_checks, others, index))
+    places["index"] = add((checks, index))
     first = marshal.dumps((reader, (MAGIC_NUMBER, head, places)))
     if len(first) > onefile.HEAD:
         raise OSError(27, "the head is too long")  # EFBIG
