@@ -108,8 +108,11 @@ def _prepare(plan: Plan, wiring: Wiring) -> None:
     if any(["tmpcopyup" in mount.options for mount in plan.config.mounts]):
         import corten.oci.copyup
     if plan.process.process.reaper:
+        import corten.kernel._fork
         import corten.oci.reaper
     if plan.config.hooks:
+        import fcntl  # noqa: F401  # seals what a hook reads
+
         import corten.oci.hooks
         import corten.oci.state  # noqa: F401
     # from now on the file system is the container's: nothing of it may be imported

@@ -82,13 +82,14 @@ def test_what_costs_a_start_is_not_imported(package: Path) -> None:
     raw = file.read_bytes()
     _, (_, head, places) = marshal.loads(raw[: onefile.HEAD])
     names: dict[str, set[str]] = {"head": {item[0] for item in head}}
-    for part in ("main", "init"):
+    for part in ("main", "thin", "init"):
         offset, length = places[part]
         found = marshal.loads(raw[offset : offset + length])
-        names[part] = {item[0] for item in (found if part == "main" else found[1])}
+        names[part] = {item[0] for item in (found[1] if part == "init" else found)}
     assert "_ctypes" in names["head"] & names["init"]
     assert not set().union(*names.values()) & {"errno", "_socket", "select", "json", "re"}
     assert "corten.spec.runtime" not in names["init"]
+    assert not names["thin"] & {"corten.oci.plan", "corten.oci.mounts", "corten.spec.runtime"}
 
 
 def test_a_torn_file_is_replaced(package: Path) -> None:

@@ -27,9 +27,10 @@ def test_plan_and_descriptors() -> None:
     give(parent, 3)
     received = second._receive(init)
     assert received is not None
-    assert received[:2] == (("a", "plan"), WIRES)
-    assert len(received[2]) == 3
-    for fd in received[2]:
+    plan, wires, fds = received
+    assert (str(plan), wires) == ("('a', 'plan')", WIRES)
+    assert len(fds) == 3
+    for fd in fds:
         os.close(fd)
 
 
