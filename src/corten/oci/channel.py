@@ -116,7 +116,8 @@ class Channel:
         try:
             return posix.read(self._fd, _LONGEST)
         except ConnectionResetError:
-            return b""
+            # said once, ahead of what the peer had sent: see corten.kernel.sockets.recv_packet
+            return posix.read(self._fd, _LONGEST)
 
     def pass_on(self, data: bytes, fds: tuple[int, ...]) -> None:
         """Send one packet with descriptors."""

@@ -49,3 +49,13 @@ def test_half_a_plan() -> None:
     parent.write(b"x" * 50)
     parent.close()
     assert second._receive(init) is None
+
+
+@pytest.mark.parametrize("descriptors", [False, True])
+def test_last_words_count_although_something_was_left_unread(descriptors: bool) -> None:
+    parent, init = channel_pair()
+    parent.write(b"nobody reads this")
+    init.send("ready", steps=[])
+    init.close()
+    assert parent.receive(descriptors=descriptors) == ({"kind": "ready", "steps": []}, [])
+    assert parent.receive(descriptors=descriptors) is None
