@@ -52,14 +52,11 @@ def _start(state: str) -> None:
         subprocess.run(["systemctl", "start", "corten.service"], check=False)
         return
     Path(state).mkdir(mode=0o711, parents=True, exist_ok=True)
-    program = (
-        f"import sys; sys.path[:] = {_path or sys.path!r}; "
-        "from corten.daemon.main import main; sys.exit(main())"
-    )
+    argv = program("from corten.daemon.main import main; sys.exit(main())")
     roots = ["--state", state, *(["--root", root] if root else [])]
     with Path(state, "cortend.log").open("ab") as log:
         subprocess.Popen(
-            ["/usr/bin/python3", "-I", "-S", "-c", program, *roots],
+            [*argv, *roots],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -68,6 +65,13 @@ def _start(state: str) -> None:
             umask=0o022,
             start_new_session=True,
         )
+
+
+def program(statement: str) -> list[str]:
+    """An argument list that runs ``statement`` with the daemon's modules, without the caller's
+    environment in the interpreter."""
+    code = f"import sys; sys.path[:] = {_path or sys.path!r}; {statement}"
+    return ["/usr/bin/python3", "-I", "-S", "-c", code]
 
 
 def _wait(path: str, state: str) -> Connection:

@@ -11,7 +11,7 @@ import click
 import corten
 from corten.cli import completion, human, table
 from corten.cli.clickext import Command, Group
-from corten.cli.commands import space
+from corten.cli.commands import checking, space
 from corten.cli.failures import print_error
 from corten.cli.session import Session, pass_session
 from corten.errors import CortenError
@@ -113,7 +113,7 @@ def complete(ctx: click.Context, words: tuple[str, ...]) -> None:
 
 system = Group(
     "system",
-    commands=[info, space.df, space.prune_system],
+    commands=[info, *checking.COMMANDS, space.df, space.prune_system],
     help="Look at the daemon, and clean up.",
 )
 COMMANDS: list[click.Command] = [info, version, system, completion_script, complete]
