@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -157,3 +158,15 @@ def test_a_daemon_that_was_killed_finds_its_pods_again(
     assert pod.ip in cri.output(one, "ip", "-4", "addr", "show", "eth0")
     cri.StopContainer(pb.StopContainerRequest(container_id=one, timeout=10))
     assert cri.wait(one).exit_code == 0
+
+
+def test_a_pod_is_explained(cri: Cri, pod: Pod, cri_daemon: CriDaemon) -> None:
+    one = pod.sleeper("one")
+    done = cri_daemon.corten("explain", "--type", "pod", pod.id, "--format", "json")
+    said = json.loads(done.stdout)
+    assert [related["Id"] for related in said["Related"]] == [one]
+    (pinned,) = [place["Path"] for place in said["Places"] if "pinned" in place["What"]]
+    assert os.path.exists(pinned)
+    assert "keeper" in {process["Role"] for process in said["Processes"]}
+    assert said["Links"]
+    assert "stop it first" in said["Removal"]["Obstacle"]

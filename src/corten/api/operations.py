@@ -91,6 +91,7 @@ SLOW: Final[dict[type, Slow]] = {
     r.CheckLogin: files.check_login,
     r.PruneImages: files.prune_images,
     r.DiskUsage: files.disk_usage,
+    r.Explain: resources.explain,
     r.Events: resources.events,
 }
 

@@ -323,6 +323,13 @@ class DisconnectNetwork(OfContainer, frozen=True, kw_only=True):
     force: bool = False
 
 
+class Explain(Request, frozen=True, kw_only=True):
+    """What an object is made of on this machine; ``kind`` empty: the first that has the name."""
+
+    ref: str
+    kind: Literal["", "container", "image", "volume", "network", "pod"] = ""
+
+
 class ExplainNetwork(Request, frozen=True, kw_only=True):
     """The way of a packet; ``src`` and ``dst``: a container, an address, host, outside."""
 

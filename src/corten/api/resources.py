@@ -85,6 +85,10 @@ async def explain_network(engine: Engine, q: r.ExplainNetwork, _call: Call) -> A
     return await engine.explain_network(q.tenant, q.src, q.dst, port=q.port, protocol=q.protocol)
 
 
+async def explain(engine: Engine, q: r.Explain, _call: Call) -> Any:
+    return await engine.explain(q.tenant, q.ref, kind=q.kind)
+
+
 async def prune_networks(engine: Engine, q: r.PruneNetworks, _call: Call) -> Any:
     wanted = set(q.ids)
     return await engine.prune_networks(q.tenant, lambda network: network.id in wanted)

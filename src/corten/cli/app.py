@@ -13,6 +13,7 @@ from corten.cli.commands import (
     attach,
     changes,
     copy,
+    explaining,
     images,
     lifecycle,
     networks,
@@ -62,7 +63,7 @@ def _add_all() -> None:
         run.COMMANDS + lifecycle.COMMANDS + attach.COMMANDS + show.COMMANDS + changes.COMMANDS
     ):
         root.add_command(command)
-    for command in copy.COMMANDS + images.TOP_LEVEL + system.COMMANDS:
+    for command in copy.COMMANDS + images.TOP_LEVEL + explaining.COMMANDS + system.COMMANDS:
         root.add_command(command)
     root.add_command(
         Group(

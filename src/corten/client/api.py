@@ -387,6 +387,15 @@ class Client:
     def info(self) -> dict[str, Any]:
         return dict(self.connection.call("info"))
 
+    def explain(self, ref: str, *, kind: str = "") -> dict[str, Any]:
+        """What an object is made of on the daemon's machine, and what goes with it.
+
+        Arguments:
+            kind: ``container``, ``image``, ``volume``, ``network`` or ``pod``; empty: the first
+                of them that has the name.
+        """
+        return dict(self.connection.call("explain", tenant=self.tenant, ref=ref, kind=kind))
+
     def disk_usage(self) -> dict[str, Any]:
         """What takes how much."""
         return dict(self.connection.call("disk_usage", tenant=self.tenant))

@@ -13,6 +13,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
+from corten.engine.explaining.types import Explanation
 from corten.engine.types import (
     Auth,
     Changes,
@@ -401,6 +402,14 @@ class Engine(Protocol):
         self, tenant: Tenant, wanted: PruneFilter | None = None, *, dry_run: bool = False
     ) -> Pruned:
         """Remove containers that do not run."""
+
+    async def explain(self, tenant: Tenant, ref: str, *, kind: str = "") -> Explanation:
+        """What an object is made of on this machine, and what goes with it; measures its files.
+
+        Arguments:
+            kind: ``container``, ``image``, ``volume``, ``network`` or ``pod`` (of the tenant
+                ``k8s``); empty: the first of them that has the name.
+        """
 
     # the rest --------------------------------------------------------------------------
     def events(

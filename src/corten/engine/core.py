@@ -17,6 +17,8 @@ from corten.engine.creating import Creator
 from corten.engine.disk import Disk
 from corten.engine.exchange import Exchange
 from corten.engine.execs import Execs
+from corten.engine.explaining.service import Explainer
+from corten.engine.explaining.types import Explanation
 from corten.engine.health import HealthKeeper
 from corten.engine.identities import identity_of
 from corten.engine.joining import Joiner
@@ -113,6 +115,7 @@ class Engine:
         self._copier = Copier(parts, self._library)
         self._exchange = Exchange(parts, self._library)
         self._disk = Disk(parts, self._library, self._remover)
+        self._explainer = Explainer(parts, self._library, self._volumes)
         parts.auto_remove = self._remover.begin
         parts.freeze = self._freeze
 
@@ -562,6 +565,9 @@ class Engine:
         await self._exchange.check_login(server, auth)
 
     # space -----------------------------------------------------------------------------
+
+    async def explain(self, tenant: Tenant, ref: str, *, kind: str = "") -> Explanation:
+        return await self._explainer.explain(tenant, ref, kind=kind)
 
     async def disk_usage(self, tenant: Tenant) -> DiskUsage:
         return await self._disk.usage(tenant)

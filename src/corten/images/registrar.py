@@ -15,6 +15,7 @@ from corten.snapshots.protocol import Snapshotter
 from corten.spec import digest as digests
 from corten.spec import image
 from corten.spec.descriptor import Descriptor
+from corten.spec.digest import Digest
 from corten.spec.image import ImageConfig, Manifest
 from corten.spec.reference import Reference
 from corten.store.database import Database
@@ -103,6 +104,14 @@ class Registrar:
             layers=tuple([str(diff_id) for diff_id in config.diff_ids]),
             chain_id=top,
         )
+
+    async def manifest_of(self, image_id: str) -> Digest:
+        """The digest of an image's manifest. Raises NotFound."""
+
+        def read(conn: sqlite3.Connection) -> ManifestRow:
+            return catalog.any_manifest_of(conn, image_id)
+
+        return digests.parse(self._db.read(read).digest)
 
     async def documents(self, image_id: str) -> tuple[Manifest, ImageConfig]:
         """Manifest and configuration of an image, whoever owns it.

@@ -23,7 +23,7 @@ from corten.images.removal import Removal, User
 from corten.images.saving import Saver, Wanted
 from corten.images.settings import Settings
 from corten.images.trees.service import Transfer, Trees
-from corten.images.types import Auth, Change, ImageRecord, Progress, ProgressSink, Removed
+from corten.images.types import Auth, Blob, Change, ImageRecord, Progress, ProgressSink, Removed
 from corten.snapshots.protocol import Snapshotter
 from corten.spec import digest as digests
 from corten.spec import reference
@@ -104,6 +104,26 @@ class ImageService:
     def layer_chain(self, chain_id: str) -> Sequence[str]:
         """The chain ids of an image's layers, topmost first."""
         return [layer.chain_id for layer in self._snapshotter.stack(chain_id)]
+
+    async def blobs(self, image_id: str) -> Sequence[Blob]:
+        """The files of an image in the content store, its manifest first.
+
+        Raises:
+            NotFound, DataLoss: there is no manifest that tells.
+        """
+        manifest, _ = await self._registrar.documents(image_id)
+        named = [("manifest", await self._registrar.manifest_of(image_id))]
+        named.append(("configuration", manifest.config.digest))
+        named += [("packed layer", layer.digest) for layer in manifest.layers]
+        return [
+            Blob(
+                what=what,
+                digest=str(digest),
+                path=self._content.path(digest),
+                size=await self._content.size(digest),
+            )
+            for what, digest in dict.fromkeys(named)
+        ]
 
     async def blob_bytes(self) -> int:
         """Bytes of all packed blobs."""

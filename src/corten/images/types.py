@@ -42,6 +42,20 @@ class ImageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     manifest: str = ""
 
 
+class Blob(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of the content store that belongs to an image.
+
+    Fields:
+        what: ``manifest``, ``configuration`` or ``packed layer``.
+        size: bytes; None: it is not there (any more).
+    """
+
+    what: str
+    digest: str
+    path: str
+    size: int | None
+
+
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """One step of a pull, in Docker's words.
 

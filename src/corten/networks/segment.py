@@ -92,14 +92,7 @@ class Segment:
 
     def rules(self) -> BridgeRules:
         """The bridge in the firewall's table."""
-        return BridgeRules(
-            self.network.interface,
-            self.network.subnet4,
-            self.network.subnet6,
-            masquerade=self.options.masquerade,
-            internal=self.network.internal,
-            talk=self.options.talk,
-        )
+        return rules_of(self.network)
 
     async def ensure(self) -> None:
         """The bridge, its address, forwarding and the firewall's table exist afterwards.
@@ -287,6 +280,19 @@ def choose(
     """Subnets for a network whose maker named none."""
     subnet6 = choose_subnet6(secrets.token_bytes, taken) if ipv6 else None
     return choose_subnet(config.pools, _only4(taken)), subnet6
+
+
+def rules_of(network: Network) -> BridgeRules:
+    """A bridge in the firewall's table."""
+    options = Options.of(network)
+    return BridgeRules(
+        network.interface,
+        network.subnet4,
+        network.subnet6,
+        masquerade=options.masquerade,
+        internal=network.internal,
+        talk=options.talk,
+    )
 
 
 def forwards_of(endpoint: Attachment) -> list[Forward]:
