@@ -58,11 +58,14 @@ class Console:
         """For ``poll`` while a stream is attached."""
         return self._sock.fileno()
 
-    def attach(self, fd: int, *, tty: bool, stdin: bool, proxy: bool, keys: bytes) -> None:
+    def attach(
+        self, fd: int, *, tty: bool, stdin: bool, proxy: bool, keys: bytes, screen: bool = False
+    ) -> None:
         """Hand a stream to the client, which copies until it ends; closes ``fd`` here."""
         self.hold()
         self._attached = True
         flags = wire.TTY * tty | wire.STDIN * stdin | wire.PROXY * proxy
+        flags |= wire.SCREEN * screen
         data = wire.message(wire.ATTACH, bytes((flags,)) + keys)
         rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))
         try:

@@ -26,6 +26,7 @@ from corten.cli import wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
 DEFAULT_STATE = b"/run/corten"
@@ -135,6 +136,7 @@ class Client:
         self._buffer = bytearray()
         self._fds: list[int] = []
         self._interrupted = False
+        self.give_back: Callable[[], None] = _nothing  # the terminal, before a sudden end
 
     def run(self, request: bytes, cwd: int) -> int | None:
         """Send the request and serve the worker; None: it refused or nobody answered."""
@@ -210,6 +212,7 @@ class Client:
 
     def _on_signal(self, number: int, _frame: object) -> None:
         if self._interrupted:
+            self.give_back()
             posix._exit(128 + number)
         self._interrupted = True
         self.send(wire.SIGNAL, bytes((number,)))
@@ -218,6 +221,10 @@ class Client:
         """Say that the worker died; the exit code for it."""
         posix.write(2, b"corten: the process that ran the command line has died\n")
         return _LOST
+
+
+def _nothing() -> None:
+    """There is nothing to give back."""
 
 
 def _pack(fds: list[int]) -> bytes:

@@ -37,6 +37,8 @@ _NEVER_FORWARDED = (
 # keys. Somebody who sends one to us means the container, so they are forwarded even then, as
 # Docker does. (SIGHUP is not: nohup means it.)
 _KEYS = (_signal.SIGINT, _signal.SIGQUIT)
+# The other screen, without a cursor, and back (xterm's control sequences).
+_ENTER, _LEAVE = b"\x1b[?1049h\x1b[?25l", b"\x1b[?25h\x1b[?1049l"
 
 
 class Terminal:
@@ -55,6 +57,8 @@ class Terminal:
         self._stdin = bool(flags & wire.STDIN)
         self._input_tty = self._tty and self._stdin and posix.isatty(0)
         self._proxy = bool(flags & wire.PROXY)
+        self._screen = bool(flags & wire.SCREEN) and self._input_tty
+        self._drawing = False  # on the other screen
         self._scanner = Scanner(keys if self._input_tty else b"")
         self._mode = RawMode(0) if self._input_tty else None
         self._reads_tty = self._stdin and posix.isatty(0)
@@ -73,12 +77,13 @@ class Terminal:
     def run(self) -> int | None:
         """Copy until the worker gives the exit code; None: it took the stream back."""
         try:
+            self._client.give_back = self._give_back
             self._install()
             self._raw_if_foreground()
             return self._loop()
         finally:
-            if self._mode is not None:
-                self._mode.restore()
+            self._give_back()
+            self._client.give_back = lambda: None
             self._stream.close()
             for number in self._ignored:
                 _signal.signal(number, _signal.SIG_IGN)
@@ -127,10 +132,10 @@ class Terminal:
                 return
             except OSError:
                 data = b""
-            if data:
-                self._write(data)
-            else:
+            if not data:
                 self._finish(b"e")
+            elif self._drawing or not self._screen:  # the background draws nothing
+                self._write(data)
 
     def _on_input(self) -> None:
         if self._reads_tty and not _foreground():
@@ -175,14 +180,14 @@ class Terminal:
                 break
             if not data:
                 break
-            self._write(data)
+            if self._drawing or not self._screen:
+                self._write(data)
         self._finish(b"r")
 
     def _finish(self, how: bytes) -> None:
         self._open = self._stdin = False
-        if self._mode is not None:
-            self._mode.restore()
-            self._mode = None
+        self._give_back()
+        self._mode = None
         self._client.send(wire.DONE, how)
 
     # signals and the terminal -----------------------------------------------------------
@@ -208,8 +213,7 @@ class Terminal:
 
     def _on_stop(self, number: int, _frame: object) -> None:
         """Give the terminal back, stop as if nothing had caught the signal, go on after it."""
-        if self._mode is not None:
-            self._mode.restore()
+        self._give_back()
         _signal.signal(number, _signal.SIG_DFL)
         posix.kill(posix.getpid(), number)
         _signal.signal(number, self._on_stop)
@@ -218,6 +222,7 @@ class Terminal:
     def _on_continue(self, _number: int, _frame: object) -> None:
         if self._mode is not None:
             self._mode.forget()  # the shell has set its own mode meanwhile
+            self._drawing = False
             self._raw_if_foreground()
 
     def _raw_if_foreground(self) -> bool:
@@ -227,8 +232,22 @@ class Terminal:
         if not _foreground():
             return False
         if self._mode is not None and self._mode.enter():
+            if self._screen:
+                self._drawing = True
+                _write_all(1, _ENTER)
             self._send_size()
         return True
+
+    def _give_back(self) -> None:
+        """The terminal as it was found."""
+        if self._drawing:
+            self._drawing = False
+            try:
+                _write_all(1, _LEAVE)
+            except OSError:  # it is gone
+                pass
+        if self._mode is not None:
+            self._mode.restore()
 
     def _send_size(self) -> None:
         for fd in (1, 0):

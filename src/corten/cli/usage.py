@@ -27,7 +27,7 @@ def row(now: Sample, before: Sample | None, *, full: bool) -> dict[str, str]:
     networks = now.get("networks", {}).values()
     received = sum(one["rx_bytes"] for one in networks)
     sent = sum(one["tx_bytes"] for one in networks)
-    read, written = (human.size(_disk(counters, word)) for word in ("Read", "Write"))
+    read, written = (human.size(disk(counters, word)) for word in ("Read", "Write"))
     ident = now["id"] if full else now["id"][:12]
     return {
         "ID": ident,
@@ -66,6 +66,7 @@ def _processor(sample: Sample) -> int:
     return int(sample.get("counters", {}).get("cpu", {}).get("usage_ns", 0))
 
 
-def _disk(counters: Sample, operation: str) -> int:
+def disk(counters: Sample, operation: str) -> int:
+    """Bytes that were read (``Read``) or written (``Write``) so far."""
     entries = counters.get("io", {}).get("bytes", ())
     return sum(entry["value"] for entry in entries if entry["op"] == operation)

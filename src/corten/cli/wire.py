@@ -27,6 +27,7 @@ DONE: Final = b"d"  # b"e": the stream has ended; b"d": detach keys were typed; 
 TTY: Final = 1
 STDIN: Final = 2
 PROXY: Final = 4  # signals go to the container
+SCREEN: Final = 8  # the stream draws on the terminal's other screen
 
 FORMAT: Final = b"corten-cli-1"
 

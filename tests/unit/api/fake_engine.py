@@ -21,6 +21,7 @@ from corten.engine.types import (
     LogLine,
     Progress,
     State,
+    Stats,
     StepTime,
 )
 from corten.errors import FailedPrecondition, NotFound, ProgramNotFound
@@ -63,6 +64,7 @@ class FakeEngine:
         self.more_lines: asyncio.Queue[LogLine] = asyncio.Queue()
         self.cancelled: list[str] = []
         self.execs: dict[str, Running] = {}
+        self.looks = 0
         self.log_of_events: list[Event] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -165,6 +167,25 @@ class FakeEngine:
     async def remove_container(self, tenant: Any, ref: str, **_options: Any) -> None:
         del self.containers[self.get_container(tenant, ref).id]
 
+    async def container_stats(self, tenant: Any, ref: str) -> Stats:
+        """The n-th look finds n seconds of a processor."""
+        record = self.get_container(tenant, ref)
+        self.looks += 1
+        return Stats(
+            id=record.id, name=record.name, read_at=self.looks, system_ns=self.looks * 2 * 10**9,
+            cpus=2, host_memory=1 << 30,
+            counters={
+                "cpu": {"usage_ns": self.looks * 10**9}, "pids": {"current": 3},
+                "memory": {"usage": 5 << 20, "limit": 10 << 20},
+            },
+        )  # fmt: skip
+
+    async def stop_container(self, tenant: Any, ref: str, **_options: Any) -> Container:
+        record = self.get_container(tenant, ref)
+        self.running[record.id].signals.put_nowait("15")
+        await self.exit_waiter(tenant, ref)()
+        return self.containers[record.id]
+
     async def create_exec(self, _tenant: Any, ref: str, config: ExecConfig) -> Exec:
         container = self.get_container(_tenant, ref)
         name = f"exec{len(self.execs)}"
@@ -208,4 +229,4 @@ class FakeEngine:
             yield event
 
     def info(self) -> dict[str, Any]:
-        return {"containers": len(self.containers)}
+        return {"containers": len(self.containers), "hostname": "fake", "cpus": 2}

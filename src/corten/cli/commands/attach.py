@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import click
 
@@ -110,6 +111,25 @@ def exec_(
         "privileged": privileged,
         "console_size": console_size() if tty and not detach else None,
     }
+    return _execute(session, container, config, detach=detach, keys=detach_keys)
+
+
+def shell(session: Session, container: str, command: tuple[str, ...]) -> int:
+    """A program with the caller's terminal in a running container; its exit code."""
+    config = {
+        "args": list(command),
+        "tty": True,
+        "attach_stdin": True,
+        "attach_stdout": True,
+        "attach_stderr": True,
+        "console_size": console_size(),
+    }
+    return _execute(session, container, config, detach=False, keys=b"")
+
+
+def _execute(
+    session: Session, container: str, config: dict[str, Any], *, detach: bool, keys: bytes
+) -> int:
     connection = session.connection
     try:
         number = connection.begin(
@@ -120,7 +140,7 @@ def exec_(
         if detach:
             return 0
         target = ExecTarget(session, first.value["started"]["id"])
-        stream = Stream(first.fds[0], tty, interactive, False, detach_keys)
+        stream = Stream(first.fds[0], config["tty"], config["attach_stdin"], False, keys)
         return _code(Attached(session, target, stream, number).follow())
     except CortenError as error:
         if not error.message.startswith(EXEC_FAILED):

@@ -10,8 +10,11 @@ import click
 
 from corten.cli import filters, inspecting, processes, table, template, views
 from corten.cli.clickext import Command
+from corten.cli.commands.attach import shell
 from corten.cli.failures import print_error
 from corten.cli.human import log_time
+from corten.cli.live.screen import objection
+from corten.cli.live.view import View
 from corten.cli.options import MOMENT
 from corten.cli.session import TENANTS, Session, pass_session
 from corten.cli.template_eval import render
@@ -206,17 +209,40 @@ def _container(session: Session, name: str) -> dict[str, Any]:
     "top",
     cls=Command,
     interspersed=False,
-    examples=("corten top web", "corten top web -o pid,rss,cmd"),
+    examples=("corten top", "corten top --interval 5", "corten top web -o pid,rss,cmd"),
 )
-@click.argument("container")
+@click.option(
+    "--interval", type=click.FloatRange(min=0.1), default=1.0, metavar="SECONDS",
+    show_default=True, help="Between two looks of the live view.",
+)  # fmt: skip
+@click.argument("container", required=False)
 @click.argument("ps_options", nargs=-1, type=click.UNPROCESSED)
 @pass_session
-def top(session: Session, container: str, ps_options: tuple[str, ...]) -> None:
-    """The processes of a container."""
+def top(
+    session: Session, container: str | None, ps_options: tuple[str, ...], interval: float
+) -> int:
+    """The processes of a container; without one, a live view of all.
+
+    In the live view: arrows choose, c m n p i d sort, s stops, l shows the log, e runs a shell,
+    q quits, ? tells more.
+    """
+    if container is None:
+        return _live(session, interval)
     found = session.client.containers.get(container)
     if found.status not in ("running", "paused"):
         raise FailedPrecondition(f"container {container} is not running")
     print(table.align(processes.listing(set(found.top()), ps_options)), end="")
+    return 0
+
+
+def _live(session: Session, interval: float) -> int:
+    reason = objection()
+    if reason:
+        print(f"corten: {reason}", file=sys.stderr)
+        print("Hint: corten stats --no-stream, or: corten top CONTAINER", file=sys.stderr)
+        return 1
+    View(session, interval, shell).run()
+    return 0
 
 
 @click.command("port", cls=Command, examples=("corten port web", "corten port web 80/tcp"))
