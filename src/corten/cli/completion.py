@@ -29,7 +29,12 @@ _corten() {
     candidates=(${(f)"$(corten __complete "${(@)words[2,CURRENT]}" 2>/dev/null)"})
     if (( ${#candidates} )); then compadd -a candidates; else _files; fi
 }
-compdef _corten corten
+# Loaded by compinit this file is the function itself, which is called right now.
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+    _corten "$@"
+else
+    compdef _corten corten
+fi
 """
 _FISH = """\
 # fish completion for corten
@@ -42,16 +47,29 @@ complete -c corten -f -a '(__corten_complete)'
 _SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 SHELLS = tuple(_SCRIPTS)
 
-_CONTAINERS = "containers"
-_RUNNING = "running"
-_IMAGES = "images"
-_WHAT = {
-    **dict.fromkeys(("start", "rm", "wait", "logs", "inspect", "port"), _CONTAINERS),
-    **dict.fromkeys(
-        ("stop", "kill", "restart", "pause", "unpause", "exec", "attach", "top"), _RUNNING
-    ),
-    **dict.fromkeys(("run", "create", "rmi"), _IMAGES),
+# What follows a command, by its words; alone or in a group.
+_OF_CONTAINERS = (
+    *("start", "rm", "wait", "logs", "inspect", "port", "rename", "update", "stats", "cp", "diff"),
+    *("export", "commit"),
+)
+_OF_RUNNING = ("stop", "kill", "restart", "pause", "unpause", "exec", "attach", "top")
+_OF_IMAGES = ("run", "create", "rmi", "save", "tag", "push", "history")
+_WHAT: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(_OF_CONTAINERS, ("container",)),
+    **dict.fromkeys(_OF_RUNNING, ("running",)),
+    **dict.fromkeys(_OF_IMAGES, ("image",)),
+    **dict.fromkeys(("inspect", "explain"), ("container", "image", "volume", "network")),
+    "network connect": ("network", "container"),
+    "network disconnect": ("network", "container"),
+    "network explain": ("container",),
+    "pod inspect": ("pod",),
 }
+_GROUPS = {"image": "image", "volume": "volume", "network": "network"}
+_NOTHING_KNOWN = ("create", "ls", "prune", "pull", "load", "import", "from-host")
+# Options whose value is an object.
+_VALUES = {
+    "--network": "network", "--volumes-from": "container", "--link": "container",
+}  # fmt: skip
 
 
 def script(shell: str) -> str:
@@ -63,27 +81,72 @@ def candidates(root: click.Group, session: Session, words: list[str]) -> list[st
     """What may stand in the place of the last word."""
     *before, current = words or [""]
     command: click.Command = root
-    group = ""
+    path: list[str] = []
     for word in before:
         if isinstance(command, click.Group) and word in command.commands:
-            group, command = command.name or "", command.commands[word]
+            path, command = [*path, word], command.commands[word]
+    if before and not current.startswith("-"):
+        values = _values(command, before[-1], session)
+        if values is not None:
+            return [value for value in values if value.startswith(current)]
     if current.startswith("-"):
         names = [name for p in command.params if isinstance(p, click.Option) for name in p.opts]
         return sorted(n for n in (*names, "--help") if n.startswith(current) and n.startswith("--"))
     if isinstance(command, click.Group):
         shown = [name for name, sub in command.commands.items() if not sub.hidden]
         return [name for name in shown if name.startswith(current)]
-    what = _IMAGES if group == "image" else _WHAT.get(command.name or "", "")
-    return [name for name in _objects(session, what) if name.startswith(current)]
+    found = [name for what in kinds(path) for name in _objects(session, what)]
+    if not found and not kinds(path):
+        found = _choices(command)
+    return [name for name in dict.fromkeys(found) if name.startswith(current)]
+
+
+def kinds(path: list[str]) -> tuple[str, ...]:
+    """Of which objects the arguments of a command are names."""
+    known = _WHAT.get(" ".join(path))
+    if known is not None:
+        return known
+    group, last = ("", *path)[-2:]
+    if group in _GROUPS:
+        return () if last in _NOTHING_KNOWN else (_GROUPS[group],)
+    return _WHAT.get(last, ()) if group in ("", "container") else ()
+
+
+def _values(command: click.Command, word: str, session: Session) -> list[str] | None:
+    """The values of the option ``word``; None: it takes none, or is none."""
+    for param in command.params:
+        if isinstance(param, click.Option) and word in param.opts and not param.is_flag:
+            if isinstance(param.type, click.Choice):
+                return [str(choice) for choice in param.type.choices]
+            return _objects(session, _VALUES[word]) if word in _VALUES else []
+    return None
+
+
+def _choices(command: click.Command) -> list[str]:
+    """Of an argument that is one of several words."""
+    return [
+        str(choice)
+        for param in command.params
+        if isinstance(param, click.Argument) and isinstance(param.type, click.Choice)
+        for choice in param.type.choices
+    ]
 
 
 def _objects(session: Session, what: str) -> list[str]:
+    """Names of objects that there are; none without a daemon, which is not started for it."""
     try:
-        if what == _IMAGES:
-            return [familiar(tag) for image in session.client.images.list() for tag in image.tags]
-        if what:
-            found = session.client.containers.list()
-            return [c.name for c in found if what == _CONTAINERS or c.status == "running"]
+        client = session.if_running()
+        if client is None:
+            return []
+        if what == "image":
+            return [familiar(tag) for image in client.images.list() for tag in image.tags]
+        if what == "volume":
+            return [volume.name for volume in client.volumes.list()]
+        if what == "network":
+            return [network.name for network in client.networks.list()]
+        if what == "pod":
+            return [pod.name for pod in session.of_tenant("k8s").pods.list()]
+        found = client.containers.list()
+        return [c.name for c in found if what == "container" or c.status == "running"]
     except CortenError:
-        pass  # no daemon: no names
-    return []
+        return []

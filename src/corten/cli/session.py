@@ -8,7 +8,7 @@ import click
 
 from corten.cli import autostart
 from corten.client import Client, Connection
-from corten.errors import Unimplemented
+from corten.errors import Unavailable, Unimplemented
 
 if TYPE_CHECKING:
     from corten.cli.console import Console
@@ -54,6 +54,15 @@ class Session:
     @property
     def connection(self) -> Connection:
         return self.client.connection
+
+    def if_running(self) -> Client | None:
+        """As :attr:`client`, without starting a daemon: None if there is none."""
+        if self._client is None and self.state is not None:
+            try:
+                self._client = Client(Connection(self.path), tenant=self.tenant)
+            except Unavailable:
+                return None
+        return self._client
 
     def reconnect(self) -> Connection:
         """A new connection to a daemon that went away. Raises Unavailable: not back yet."""
