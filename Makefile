@@ -11,7 +11,7 @@ TEST_PACKAGES := python3-venv python3-pip strace iproute2 nftables libnftables1 
 	docker-registry docker-compose apache2-utils runsc podman buildah zstd procps psmisc curl tmux
 VM_PACKAGES := qemu-system-x86 mmdebstrap e2fsprogs
 
-.PHONY: help demo install uninstall upgrade test setup lint format bench soak clean $(LANES)
+.PHONY: help demo install uninstall upgrade test setup lint format manual bench soak clean $(LANES)
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -49,6 +49,9 @@ lint: setup ## ruff and mypy
 
 format: setup
 	$(VENV)/bin/ruff format . && $(VENV)/bin/ruff check --fix .
+
+manual: setup ## write docs/reference from the code
+	$(VENV)/bin/python tools/manual.py reference
 
 bench: setup ## measure beside the peers; writes bench/results.json and docs/benchmarks.md
 	$(VENV)/bin/python -m bench

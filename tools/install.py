@@ -214,6 +214,7 @@ def build_tree(prefix: Path, *, reuse: Path | None = None) -> Path:
         write_programs(staging / "bin", final / "lib")
         share = staging / "share"
         shutil.copytree(SOURCE / "packaging", share)
+        write_manual(lib, share / "man")
         readable(staging)
         if final.exists():
             old = prefix / f".old-{version()}-{time.time_ns()}"
@@ -252,6 +253,15 @@ def write_one_file(lib: Path) -> None:
     """What `corten-oci` reads instead of all its modules; else its first command would write it."""
     code = "import sys; sys.path.insert(0, {!r}); from corten.oci.onefilewriter import main; main()"
     run(PYTHON, "-ISX", "no_debug_ranges", "-c", code.format(str(lib)))
+
+
+def write_manual(lib: Path, directory: Path) -> None:
+    """The man pages, from the commands that were just installed."""
+    code = (
+        f"import sys; sys.path[:0] = {[str(lib), str(SOURCE)]!r}; "
+        f"from tools.manual import main; main(['man', {str(directory)!r}])"
+    )
+    run(PYTHON, "-IBSc", code)
 
 
 def switch(prefix: Path, final: Path) -> None:
@@ -310,6 +320,22 @@ COMPLETIONS = (
 )
 
 
+MANUAL = "usr/local/share/man"
+
+
+def install_manual(prefix: Path, destdir: Path) -> None:
+    remove_manual(destdir)  # of commands that an older version had
+    for page in sorted((prefix / "current/share/man").glob("man[18]/corten*.[18]")):
+        target = destdir / MANUAL / page.parent.name / page.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(page, target)
+
+
+def remove_manual(root: Path) -> None:
+    for page in (root / MANUAL).glob("man[18]/corten*.[18]"):
+        page.unlink()
+
+
 def install(args: argparse.Namespace) -> None:
     need_root()
     prefix = Path(args.prefix)
@@ -321,6 +347,7 @@ def install(args: argparse.Namespace) -> None:
     install_group()
     install_unit(prefix, Path("/"))
     install_completions(prefix, Path("/"))
+    install_manual(prefix, Path("/"))
     config = Path("/etc/corten/config.toml")
     if not config.exists():
         config.parent.mkdir(parents=True, exist_ok=True)
@@ -405,6 +432,7 @@ def remove_system_files(root: Path) -> None:
     (root / "etc/systemd/system/corten.service").unlink(missing_ok=True)
     for _shell, directory, name in COMPLETIONS:
         (root / directory / name).unlink(missing_ok=True)
+    remove_manual(root)
     shutil.rmtree(root / "run/corten", ignore_errors=True)
     # corten-oci's: an empty directory for its overlay; a container of somebody's stays.
     for directory in ("run/corten-oci/.empty", "run/corten-oci"):

@@ -43,6 +43,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         cgroup_driver: ``systemd`` or ``cgroupfs``; empty: ``systemd`` where it runs this machine
             with cgroup v2.
         log_max_size: as ``10m``; ``0``: logs are not rotated.
+        log_max_files: how many files of a rotated log are kept.
     """
 
     share_images: bool = True

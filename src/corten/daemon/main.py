@@ -13,9 +13,8 @@ import sys
 import time
 from contextlib import AsyncExitStack
 
-import corten
+from corten.daemon import arguments, places, wiring
 from corten.daemon import config as configuration
-from corten.daemon import places, wiring
 from corten.daemon.config import Config
 from corten.daemon.faces import Faces
 from corten.daemon.notify import notify
@@ -29,7 +28,7 @@ _PRIORITIES = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
 
 def main() -> None:
     """Run until SIGTERM or SIGINT; exit status 1 if it can't start, and why on stderr."""
-    options = _arguments(sys.argv[1:])
+    options = arguments.parse(sys.argv[1:])
     try:
         status = _work(options)
     except CortenError as error:
@@ -39,30 +38,6 @@ def main() -> None:
     sys.stderr.flush()
     # A thread that hangs in the kernel (NFS) must not keep the process.
     os._exit(status)
-
-
-def _arguments(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="cortend", description="Corten's daemon")
-    parser.add_argument("--root", default=places.DEFAULT_ROOT, help="durable data")
-    parser.add_argument("--state", default=places.DEFAULT_STATE, help="sockets and run state")
-    parser.add_argument("--config", default=places.DEFAULT_CONFIG, help="config.toml")
-    parser.add_argument("--debug", action="store_true", help="log at level debug")
-    parser.add_argument(
-        "--shutdown", action="store_true", help="remove all containers and pods, end the daemon"
-    )
-    parser.add_argument(
-        "--restart",
-        action="store_true",
-        help="restart the daemon that serves --state, as after an upgrade; containers go on",
-    )
-    parser.add_argument("--purge", action="store_true", help="with --shutdown: all data as well")
-    parser.add_argument("--version", action="version", version=f"cortend {corten.__version__}")
-    options = parser.parse_args(argv)
-    if options.purge and not options.shutdown:
-        parser.error("--purge goes with --shutdown")
-    options.root = os.path.abspath(options.root)
-    options.state = os.path.abspath(options.state)
-    return options
 
 
 def _work(options: argparse.Namespace) -> int:

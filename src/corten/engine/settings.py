@@ -8,7 +8,12 @@ from corten.errors import InvalidArgument
 
 
 class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """An OCI runtime's program that containers may ask for by name."""
+    """An OCI runtime's program that containers may ask for by name.
+
+    Fields:
+        path: of the program.
+        args: put before the command in each call of it.
+    """
 
     path: str
     args: tuple[str, ...] = ()

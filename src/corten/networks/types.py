@@ -229,6 +229,8 @@ class NetworkConfig(Record, frozen=True, kw_only=True):
         subnet4: of the default bridge, CIDR; empty: the first free one of the pools.
         pools: pairs of a CIDR and the prefix length of the subnets cut from it.
         mtu: bytes; 0: that of the default route's interface.
+        cni_conf_dir: where the networks of pods are configured.
+        cni_bin_dirs: where the CNI plugins' programs lie; the first that has one.
         cni_timeout: seconds for one plugin.
     """
 
