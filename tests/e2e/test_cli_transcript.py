@@ -75,3 +75,9 @@ SAME = [case for case in CASES if case.name not in OTHERWISE]
 @pytest.mark.parametrize("case", SAME, ids=lambda case: case.name)
 def test_as_docker(player: Player, case: Case) -> None:
     assert player.play(case) == expected(case, RECORDED[case.name])
+
+
+def test_each_difference_is_told() -> None:
+    text = Path("docs/differences.md").read_text()
+    missing = [f"| {case} | {reason} |" for case, reason in OTHERWISE.items()]
+    assert [row for row in missing if row not in text] == []
