@@ -173,10 +173,11 @@ async def create_exec(engine: Engine, q: r.CreateExec, _call: Call) -> Exec:
 
 
 async def run_exec(engine: Engine, q: r.RunExec, call: Call) -> int | None:
-    exec_ = await engine.create_exec(q.tenant, q.ref, q.config)
-    stream = await engine.start_exec(q.tenant, exec_.id, stream=q.stream, tty=q.config.tty)
-    call.item({"started": exec_}, () if stream is None else (stream,))
-    return await engine.wait_exec(q.tenant, exec_.id) if q.wait else None
+    def started(exec_: Exec, stream: socket.socket | None) -> None:
+        call.item({"started": exec_}, () if stream is None else (stream,))
+
+    made = await engine.run_exec(q.tenant, q.ref, q.config, stream=q.stream, started=started)
+    return await engine.wait_exec(q.tenant, made.id) if q.wait else None
 
 
 async def start_exec(engine: Engine, q: r.StartExec, _call: Call) -> socket.socket | None:

@@ -89,7 +89,11 @@ _add_all()
 
 def run_command(argv: list[str], console: Console, state: str | None) -> int:
     """Run one command line; its exit code. Errors are printed."""
-    session = Session(console, state)
+    return run_session(argv, Session(console, state))
+
+
+def run_session(argv: list[str], session: Session) -> int:
+    """:func:`run_command` with what it works with."""
     try:
         with root.make_context("corten", argv, obj=session) as ctx:
             code = root.invoke(ctx)

@@ -160,7 +160,10 @@ class Attached:
             while self._done != b"d" and not (self._done and self._code is not None):
                 self._turn()
         finally:
-            self._console.release()
+            if self._done:
+                self._console.returned()
+            else:
+                self._console.release()
         return None if self._done == b"d" else self._code
 
     def _turn(self) -> None:

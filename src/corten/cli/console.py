@@ -17,6 +17,8 @@ from types import FrameType
 
 from corten.cli import wire
 
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
 
 class Interrupted(BaseException):
     """The user sent a signal that ends the command. Not an Exception: nobody handles it."""
@@ -75,9 +77,15 @@ class Console:
         finally:
             os.close(fd)
 
+    def returned(self) -> None:
+        """The client has said that the stream has ended (or that the keys were typed), and has
+        given the terminal back by itself: signals raise again."""
+        self._attached = False
+        self.messages()  # those that came before were for the process
+        self.listen()
+
     def release(self) -> None:
-        """Take the terminal back, after the stream has ended or before; then signals raise
-        again."""
+        """Take the terminal back before the stream has ended; then signals raise again."""
         self._send(wire.RELEASE, b"")
         while self._attached:
             for kind, payload in self._wait():
@@ -127,5 +135,6 @@ class Console:
 
     def _on_message(self, _number: int, _frame: FrameType | None) -> None:
         for kind, payload in self.messages():
-            if kind == wire.SIGNAL:
+            # a client that still forwards all of them means these
+            if kind == wire.SIGNAL and payload[0] in _ENDING:
                 raise Interrupted(payload[0])

@@ -51,6 +51,10 @@ class Session:
             self._client = Client(connection, tenant=self.tenant)
         return self._client
 
+    def use(self, client: Client) -> None:
+        """Take this one instead of connecting."""
+        self._client = client
+
     @property
     def connection(self) -> Connection:
         return self.client.connection

@@ -12,7 +12,6 @@ import os
 import resource
 import socket
 import struct
-from pathlib import Path
 from typing import NamedTuple
 
 SO_PEERGROUPS = 59  # asm-generic/socket.h; the socket module does not name it
@@ -61,23 +60,54 @@ def objection(caller: Caller) -> str:
     Compares mount, user and pid namespace, root directory, and, for root, the effective
     capabilities; for everybody, no_new_privs and seccomp.
     """
-    proc = Path("/proc") / str(caller.pid)
-    own = Path("/proc/self")
+    proc = f"/proc/{caller.pid}"
     try:
-        for name in _NAMESPACES:
-            if (proc / "ns" / name).readlink() != (own / "ns" / name).readlink():
+        own = ours()
+        for name, link in own.namespaces.items():
+            if os.readlink(f"{proc}/ns/{name}") != link:
                 return f"another {name} namespace"
-        if not os.path.samestat(os.stat(proc / "root"), os.stat("/")):
+        if not os.path.samestat(os.stat(f"{proc}/root"), own.root):
             return "another root directory"
-        return _restrictions(status(proc), status(own), caller)
+        return _restrictions(status(proc), own.status, caller)
     except OSError as error:  # pid 0: not in our pid namespace; or no right to look
         return f"its process can't be examined: {error}"
 
 
-def status(proc: Path) -> dict[str, str]:
+class Own(NamedTuple):
+    """What this process is compared by; it does not change."""
+
+    namespaces: dict[str, str]
+    root: os.stat_result
+    status: dict[str, str]
+    limits: str
+
+
+def ours() -> Own:
+    """Read when it is asked for first, which a worker does before its client comes."""
+    if not _own:
+        links = {name: os.readlink(f"/proc/self/ns/{name}") for name in _NAMESPACES}
+        _own.append(Own(links, os.stat("/"), status("/proc/self"), _read("/proc/self/limits")))
+    return _own[0]
+
+
+_own: list[Own] = []
+
+
+def status(proc: str) -> dict[str, str]:
     """``/proc/PID/status`` by field."""
-    lines = (proc / "status").read_text(errors="replace").splitlines()
-    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    lines = _read(f"{proc}/status").splitlines()
+    return {key: value.strip() for key, _, value in [line.partition(":") for line in lines]}
+
+
+def _read(path: str) -> str:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        text = b""
+        while piece := os.read(fd, 1 << 14):
+            text += piece
+        return text.decode(errors="replace")
+    finally:
+        os.close(fd)
 
 
 def _restrictions(theirs: dict[str, str], ours: dict[str, str], caller: Caller) -> str:
@@ -94,9 +124,11 @@ def _restrictions(theirs: dict[str, str], ours: dict[str, str], caller: Caller) 
 
 
 def limits_of(pid: int) -> dict[int, tuple[int, int]]:
-    """Resource limits of another process, soft and hard. From /proc, because prlimit(2) of
-    another user's process takes CAP_SYS_RESOURCE, which not every root has."""
-    return parse_limits((Path("/proc") / str(pid) / "limits").read_text())
+    """Resource limits of another process, soft and hard; none where all are our own. From
+    /proc, because prlimit(2) of another user's process takes CAP_SYS_RESOURCE, which not every
+    root has."""
+    text = _read(f"/proc/{pid}/limits")
+    return {} if text == ours().limits else parse_limits(text)
 
 
 def parse_limits(text: str) -> dict[int, tuple[int, int]]:

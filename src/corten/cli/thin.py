@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 DEFAULT_STATE = b"/run/corten"
 _ENDING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
 _LOST = 125
+_ATTACHING = {b"attach", b"exec", b"run", b"start"}
 
 
 def main() -> NoReturn:
@@ -53,7 +54,8 @@ def run(argv: list[bytes]) -> int:
     if state is not None:
         worker = _connect(state + b"/cli.sock")
         if worker is not None:
-            code = Client(worker).run(_request(argv, environ), cwd)
+            client = Client(worker, attaches=not _ATTACHING.isdisjoint(argv))
+            code = client.run(_request(argv, environ), cwd)
             if code is not None:
                 return code
     from corten.cli.thin_start import spawn_worker  # the slow way: everything is imported here
@@ -129,10 +131,16 @@ def _connect(path: bytes) -> socket | None:
 
 
 class Client:
-    """The client's side of one command: sends it, obeys the worker, gives the exit code."""
+    """The client's side of one command: sends it, obeys the worker, gives the exit code.
 
-    def __init__(self, worker: socket) -> None:
+    Arguments:
+        attaches: a stream will probably be attached: what that takes is imported while the
+            worker is busy.
+    """
+
+    def __init__(self, worker: socket, *, attaches: bool = False) -> None:
         self.worker = worker
+        self._attaches = attaches
         self._buffer = bytearray()
         self._fds: list[int] = []
         self._interrupted = False
@@ -148,6 +156,9 @@ class Client:
                 self.worker.sendall(request[sent:])
         except OSError:
             return None  # it went away before it read anything: nothing was done
+        if self._attaches:
+            import corten.cli.thin_terminal
+            import corten.spec.multiplex  # noqa: F401
         return self._serve()
 
     def _serve(self) -> int | None:

@@ -14,16 +14,18 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import NoReturn
 
-from corten.cli import autostart, preload, worker
+from corten.cli import autostart, preload, rehearsal, worker
 from corten.cli.access import grant
 from corten.cli.app import root
 
 GROUP = "corten"
 NAME = "corten-warm"  # for ps and pgrep
 SPARES = 2
+_PAUSE = 30  # milliseconds until another spare is forked beside the last: a command goes first
 
 
 def main() -> NoReturn:
@@ -87,6 +89,15 @@ def listen(path: Path) -> socket.socket:
     return listener
 
 
+def _prepare() -> None:
+    """Nothing that fails here is of the client's that will come."""
+    try:
+        preload.touch()
+        rehearsal.rehearse()
+    except Exception:
+        traceback.print_exc()
+
+
 class Spares:
     """Workers that are forked already and wait for a client: a fork and the copying of the
     pages that every command touches cost as much as the command itself.
@@ -105,15 +116,22 @@ class Spares:
     def keep(self) -> None:
         """Until standard input ends."""
         while True:
-            while len(self._idle) < SPARES:
-                if not self._fork():
-                    time.sleep(0.1)  # no process or memory left
-            for fd, _events in self._poll.poll():
+            while not self._idle:
+                self._refill()
+            missing = len(self._idle) < SPARES
+            ready = self._poll.poll(_PAUSE if missing else None)
+            if missing and not ready:
+                self._refill()
+            for fd, _events in ready:
                 if fd == 0:
                     return
                 self._poll.unregister(fd)
                 self._idle.remove(fd)
                 os.close(fd)
+
+    def _refill(self) -> None:
+        if not self._fork():
+            time.sleep(0.1)  # no process or memory left
 
     def _fork(self) -> bool:
         reading, writing = os.pipe()
@@ -138,7 +156,7 @@ class Spares:
             os.setsid()
             for fd in (reading, *self._idle):
                 os.close(fd)
-            preload.touch()
+            _prepare()
             client = self._accept()
             self._listener.close()
             os.close(writing)

@@ -38,8 +38,10 @@ def serve(sock: socket.socket, state: str | None, *, foreign: bool) -> None:
                 return console.refuse(str(error))
             if request.version != corten.__version__:
                 return console.refuse(f"version {corten.__version__} can't stand for another")
-        _enter(request, fds)
-        console.exit(_run(request, console, state))
+        enter(request, fds)
+        code = _run(request, console, state)
+        os.closerange(0, 3)  # whoever reads what was written need not wait for our end, too
+        console.exit(code)
     except (ClientGone, EOFError):
         return None
 
@@ -77,7 +79,7 @@ def _receive(sock: socket.socket) -> tuple[bytes, list[int]]:
     return bytes(body[4:]), fds.tolist()
 
 
-def _enter(request: wire.Request, fds: list[int]) -> None:
+def enter(request: wire.Request, fds: list[int]) -> None:
     """Stand where the command was typed: descriptors, directory, umask, environment."""
     for target, fd in enumerate(fds[:3]):
         os.dup2(fd, target, inheritable=True)
@@ -88,15 +90,24 @@ def _enter(request: wire.Request, fds: list[int]) -> None:
     for fd in fds:
         os.close(fd)
     os.umask(request.umask)
-    os.environ.clear()
-    os.environb.update(request.environ)
-    time.tzset()
+    _take_environment(request.environ)
     for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     sys.stdin = io.TextIOWrapper(io.BufferedReader(_raw(0, "r")), "utf-8", "surrogateescape")
     sys.stdout = _writer(1)
     sys.stderr = _writer(2)
+
+
+def _take_environment(wanted: dict[bytes, bytes]) -> None:
+    zone = os.environb.get(b"TZ")
+    for name in [name for name in os.environb if name not in wanted]:
+        del os.environb[name]
+    for name, value in wanted.items():
+        if os.environb.get(name) != value:
+            os.environb[name] = value
+    if wanted.get(b"TZ") != zone:
+        time.tzset()
 
 
 def _raw(fd: int, mode: str) -> io.FileIO:
@@ -119,10 +130,10 @@ def _run(request: wire.Request, console: Console, state: str | None) -> int:
         code = run_command([os.fsdecode(word) for word in request.argv], console, state)
     except Interrupted as interrupt:
         code = 128 + interrupt.number
-    return _flush(code)
+    return flush(code)
 
 
-def _flush(code: int) -> int:
+def flush(code: int) -> int:
     """Write out what is buffered; a reader that has gone is as SIGPIPE would have it."""
     for stream in (sys.stdout, sys.stderr):
         try:

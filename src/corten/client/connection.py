@@ -61,14 +61,15 @@ class Connection:
 
     Arguments:
         path: the daemon's ``corten.sock``.
+        sock: a connection to it that is there already.
     Raises:
         Unavailable: nobody listens there.
         PermissionDenied: the socket is not for this user.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, sock: _socket.socket | None = None) -> None:
         self.path = path
-        self._sock = connect(path)
+        self._sock = sock or connect(path)
         self._reader = frames.FrameReader()
         self._fds: list[int] = []
         self._last = 0

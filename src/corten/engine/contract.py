@@ -215,6 +215,18 @@ class Engine(Protocol):
     ) -> socket.socket | None:
         """Start; with ``stream`` the socket as for :meth:`attach_container`."""
 
+    async def run_exec(
+        self,
+        tenant: Tenant,
+        ref: str,
+        config: ExecConfig,
+        *,
+        stream: bool,
+        started: Callable[[Exec, socket.socket | None], None],
+    ) -> Exec:
+        """Create and start, recorded together. ``started`` is called, with the stream, as soon
+        as the program is executed; this returns when that is recorded, too."""
+
     async def wait_exec(self, tenant: Tenant, exec_id: str) -> int: ...
 
     def get_exec(self, tenant: Tenant, exec_id: str) -> Exec: ...

@@ -16,7 +16,7 @@ from corten.engine.copying import Copier
 from corten.engine.creating import Creator
 from corten.engine.disk import Disk
 from corten.engine.exchange import Exchange
-from corten.engine.execs import Execs
+from corten.engine.execs import Execs, OnStarted
 from corten.engine.explaining.service import Explainer
 from corten.engine.explaining.types import Explanation
 from corten.engine.health import HealthKeeper
@@ -381,6 +381,11 @@ class Engine:
         self, tenant: Tenant, exec_id: str, *, stream: bool, tty: bool | None = None
     ) -> socket.socket | None:
         return await self._execs.start(tenant, exec_id, stream=stream, tty=tty)
+
+    async def run_exec(
+        self, tenant: Tenant, ref: str, config: ExecConfig, *, stream: bool, started: OnStarted
+    ) -> Exec:
+        return await self._execs.run(tenant, ref, config, stream=stream, started=started)
 
     async def wait_exec(self, tenant: Tenant, exec_id: str) -> int:
         return await self._execs.wait(tenant, exec_id)

@@ -6,6 +6,7 @@ subscribers are told, before anybody's ``await`` returns.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -224,14 +225,22 @@ class Door:
                 run state, which a power failure may take (nothing runs after one anyway).
         """
 
+        result, _tx = await self.begin(step, durable=durable)
+        return result
+
+    def begin(
+        self, step: Callable[[Tx], T], *, durable: bool = False
+    ) -> asyncio.Future[tuple[T, Tx]]:
+        """:meth:`commit` for somebody who awaits it later: its place in the order of commits
+        is taken when this returns."""
+
         def transaction(connection: sqlite3.Connection) -> tuple[T, Tx]:
             tx = Tx(connection, self._boot_id, self._keep)
             return step(tx), tx
 
-        result, _tx = await self._db.write(
+        return self._db.begin(
             transaction, durable=durable, on_commit=lambda done: self._publish(done[1])
         )
-        return result
 
     def join(self, connection: sqlite3.Connection) -> Tx:
         """Take part in another package's transaction (an image's change and its event)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 
 import msgspec
 
@@ -28,6 +29,7 @@ from corten.launch.messages import ExecStarted, Exit, Kill, Resize, read
 from corten.spec.frames import EXEC_FAILED
 
 _replace = msgspec.structs.replace
+OnStarted = Callable[[Exec, socket.socket | None], None]
 _KEPT = 64  # ended execs that a container keeps
 
 
@@ -42,22 +44,34 @@ class Execs:
 
     async def create(self, tenant: Tenant, ref: str, config: ExecConfig) -> Exec:
         """See ``contract.Engine.create_exec``."""
+        record, made = await self._new(tenant, ref, config)
+        return await self._parts.door.commit(lambda tx: _put_new(tx, record, made))
+
+    async def run(
+        self, tenant: Tenant, ref: str, config: ExecConfig, *, stream: bool, started: OnStarted
+    ) -> Exec:
+        """See ``contract.Engine.run_exec``."""
+        record, made = await self._new(tenant, ref, config)
+        made = _replace(made, started=True)
+
+        async def work() -> Exec:
+            run = self._run_of(record)
+            await self._parts.door.commit(lambda tx: _put_new(tx, record, made))
+            await self._execute(run, record, made, stream, started)
+            return made
+
+        return await self._parts.operations.run(("exec", made.id), work)
+
+    async def _new(self, tenant: Tenant, ref: str, config: ExecConfig) -> tuple[Container, Exec]:
+        """The container, which runs, and an exec of it that is not recorded yet."""
         record = self._parts.view.container(tenant, ref)
         if not config.args:
             raise InvalidArgument("No exec command specified")
         await settle(self._parts, record.id)
-        self._run_of(self._parts.view.container(tenant, record.id))
-        made = Exec(id=ids.new_id(self._parts.view.execs), container_id=record.id, config=config)
-
-        def step(tx: Tx) -> Exec:
-            tx.container(record.id)
-            tx.put_exec(made)
-            tx.forget_execs(record.id, _KEPT)
-            command = " ".join(config.args)
-            tx.container_event(record, f"exec_create: {command}", execID=made.id)
-            return made
-
-        return await self._parts.door.commit(step)
+        record = self._parts.view.container(tenant, record.id)
+        self._run_of(record)
+        new = Exec(id=ids.new_id(self._parts.view.execs), container_id=record.id, config=config)
+        return record, new
 
     async def start(
         self, tenant: Tenant, exec_id: str, *, stream: bool, tty: bool | None
@@ -75,6 +89,18 @@ class Execs:
         record = self._parts.view.container(tenant, found.container_id)
         run = self._run_of(record)
         await self._parts.door.commit(lambda tx: _claim(tx, found))
+        return await self._execute(run, record, found, stream)
+
+    async def _execute(
+        self,
+        run: Run,
+        record: Container,
+        found: Exec,
+        stream: bool,
+        started: OnStarted | None = None,
+    ) -> socket.socket | None:
+        """Have the process made of what the record says, and write that it runs. The stream
+        is for ``started``, if there is one, before that is written."""
         request = self._request(record, found, stream)
         try:
             reply = await run.monitor.call_fds(request)
@@ -90,9 +116,14 @@ class Execs:
             command = " ".join(found.config.args)
             tx.container_event(record, f"exec_start: {command}", execID=found.id)
 
-        await self._parts.door.commit(step)
         fd = reply.fds.pop("stream", -1)
-        return socket.socket(fileno=fd) if fd >= 0 else None
+        sock = socket.socket(fileno=fd) if fd >= 0 else None
+        recorded = self._parts.door.begin(step)
+        if started is not None:
+            started(found, sock)
+            sock = None
+        await recorded
+        return sock
 
     def _request(self, record: Container, found: Exec, stream: bool) -> ExecRequest:
         config, host = found.config, self._parts.host
@@ -199,6 +230,15 @@ class Execs:
                     future.set_exception(NotFound(f"No such exec instance: {exec_id}"))
                 else:
                     future.set_result(record.exit_code or 0)
+
+
+def _put_new(tx: Tx, record: Container, made: Exec) -> Exec:
+    tx.container(record.id)
+    tx.put_exec(made)
+    tx.forget_execs(record.id, _KEPT)
+    command = " ".join(made.config.args)
+    tx.container_event(record, f"exec_create: {command}", execID=made.id)
+    return made
 
 
 def _claim(tx: Tx, found: Exec) -> None:

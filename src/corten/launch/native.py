@@ -32,6 +32,7 @@ class NativeRuntime:
 
     def __init__(self) -> None:
         self._request: CreateRequest | None = None
+        self._process: ProcessPlan | None = None  # what execs take of the plan, once one did
         self._created: Created | None = None  # until the start
         self._bare = False  # all that a start takes is the order to init
         self._start_fd = -1  # of a bare one that an earlier attendant created
@@ -87,8 +88,10 @@ class NativeRuntime:
         """See ``runtime.Runtime``."""
         assert self._request is not None and self._init is not None
         request, init = self._request, self._init
+        if self._process is None:
+            self._process = _process_plan(request, configs.load(request))
         started = container.exec_process(
-            _process_plan(request, configs.load(request)),
+            self._process,
             process,
             pid=init.pid,
             pidfd=init.fileno(),

@@ -151,10 +151,20 @@ class Database:
         Raises:
             CortenError: from SQLite's errors (disk full, damaged); or what ``fn`` raised.
         """
+        return await self.begin(fn, durable=durable, on_commit=on_commit)
+
+    def begin(
+        self,
+        fn: Transaction[T],
+        *,
+        durable: bool = True,
+        on_commit: Callable[[T], None] | None = None,
+    ) -> asyncio.Future[T]:
+        """:meth:`write` for somebody who awaits it later."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._put(_Job(fn, durable, future, loop, on_commit))
-        return await future
+        return future
 
     def write_blocking(self, fn: Transaction[T], *, durable: bool = True) -> T:
         """:meth:`write` for a thread without a loop (workers, start-up, tests)."""

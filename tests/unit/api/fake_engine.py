@@ -207,6 +207,13 @@ class FakeEngine:
         self._tasks.add(task)
         return theirs
 
+    async def run_exec(
+        self, tenant: Any, ref: str, config: ExecConfig, *, stream: bool, started: Any
+    ) -> Exec:
+        made = await self.create_exec(tenant, ref, config)
+        started(made, await self.start_exec(tenant, made.id))
+        return made
+
     async def wait_exec(self, _tenant: Any, exec_id: str) -> int:
         return (await self.execs[exec_id].exit).code
 

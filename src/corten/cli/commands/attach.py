@@ -138,6 +138,7 @@ def _execute(
         )  # fmt: skip
         first = connection.receive(number)
         if detach:
+            connection.receive(number)  # from then on others see that it runs
             return 0
         target = ExecTarget(session, first.value["started"]["id"])
         stream = Stream(first.fds[0], config["tty"], config["attach_stdin"], False, keys)
