@@ -28,16 +28,17 @@ from __future__ import annotations
 
 import _signal  # `signal` imports enum
 import os
+from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socketpair
 from select import POLLIN, poll
 
-from corten.kernel.creds import set_child_subreaper, set_name, set_pdeathsig
-from corten.kernel.process import clone3
-from corten.kernel.sockets import Cut, recv_packet, send_packet, seqpacket_pair
+from corten.kernel.creds import set_child_subreaper, set_pdeathsig
+from corten.kernel.sockets import Cut, recv_packet, send_packet
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket as Socket
     from collections.abc import Callable
+    from select import poll as Poll
     from typing import NoReturn
 
     # what an attendant does: its channel, what the last one left (with the descriptors),
@@ -46,190 +47,212 @@ if TYPE_CHECKING:
 
 MAX_STATE = 60_000  # bytes: a packet's, with room to spare
 _MAX_FDS = 200
-_AGAIN = 0.1  # seconds until the next attempt to fork
+_TIMES = 12
+_AGAIN = 100  # milliseconds until the next attempt to fork
 
 
-class Keeper:
-    """One per process, which it is to the end."""
+def keep(attend: Attend) -> NoReturn:
+    """Be the keeper, until the container is over.
 
-    __slots__ = (
-        "_asleep", "_attend", "_attendant", "_channel", "_fds", "_named", "_news", "_poll",
-        "_room", "_sent", "_state", "_theirs", "_wake", "_watched",
-    )  # fmt: skip
+    Functions with local variables that call CPython's own: whatever is used, even once, lies on
+    a page that is our own for the rest of the container's life. (As a class with methods, which
+    called ``corten.kernel``, it owned half as much again.)
 
-    def __init__(self, attend: Attend) -> None:
-        """``attend``: what a fork does; it never returns from it."""
-        self._attend = attend
-        self._poll = poll()
-        self._attendant = 0
-        self._channel: Socket | None = None
-        self._asleep = False
-        self._state = b""
-        self._fds: list[int] = []
-        self._watched = 0
-        self._room: list[int] = []
-        self._news: list[bytes] = []
-        self._named = False
-        self._sent = 0
-        self._wake, self._theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        set_child_subreaper(True)
-        _signal.signal(_signal.SIGCHLD, _nothing)
-        _signal.signal(_signal.SIGTERM, _nothing)
-        _signal.set_wakeup_fd(self._theirs, warn_on_full_buffer=False)
-        self._poll.register(self._wake, POLLIN)
-
-    def run(self) -> NoReturn:
-        """Until the container is over."""
-        self._fork()
-        while True:
-            self.turn()
-
-    def turn(self) -> None:
-        """Wait once, for whatever comes."""
-        stir = False
-        channel = self._channel.fileno() if self._channel is not None else -1
-        for fd, _ in self._poll.poll():
-            if fd == self._wake:
-                self._woken()
-            elif fd != channel:
-                stir = True
-            elif self._channel is not None:  # else its end was found out a moment ago
-                self._hear()
-        if self._asleep and self._attendant == 0 and (stir or self._news):
-            self._fork()
-
-    # --- the attendant -----------------------------------------------------------------
-
-    def _fork(self) -> None:
-        """Have an attendant, with everything that the last one left."""
-        self._use_room()
-        keeper = os.getpid()
-        ends: tuple[Socket, ...] = ()
-        try:
-            mine, theirs = ends = seqpacket_pair()
-            pid, _ = clone3(pidfd=False)
-        except OSError:  # no memory, too many processes: what waits for it goes on waiting
-            for end in ends:
-                end.close()
-            if not self._asleep:  # the first one of all: nobody knows us yet
-                raise
-            poll().poll(int(_AGAIN * 1000))
-            return
-        if pid == 0:
-            self._be_attendant(theirs, keeper)
-        theirs.close()
-        self._attendant = pid
-        self._asleep = False
-        self._sent = 0
-        self._channel = mine
-        self._poll.register(mine.fileno(), POLLIN)
-        for fd in self._fds[: self._watched]:
-            self._poll.unregister(fd)
-        for fd in self._fds:
-            os.close(fd)
-        self._state, self._fds, self._watched, self._news = b"", [], 0, []
-
-    def _be_attendant(self, channel: Socket, keeper: int) -> NoReturn:
-        try:
-            set_pdeathsig(_signal.SIGKILL)
-            if os.getppid() != keeper:
-                os._exit(1)
-            _signal.set_wakeup_fd(-1)
-            os.close(self._wake)
-            os.close(self._theirs)
-            self._attend(channel, self._state, self._fds, self._news)
-        finally:
-            os._exit(1)
-
-    def _hear(self) -> None:
-        assert self._channel is not None
-        try:
-            data, fds = recv_packet(self._channel, 1 << 16, _MAX_FDS)
-        except Cut:
-            send_packet(self._channel, b"no")  # no room for its descriptors
-            return
-        if data.startswith(b"rest "):
-            self._rest(data, fds)
-        elif data.startswith(b"name "):
-            self._named = True
-            set_name(data[5:].decode())
-        elif data == b"over":
-            os._exit(0)
-        else:
-            self._poll.unregister(self._channel.fileno())  # its end is told by its parent, us
-
-    def _rest(self, data: bytes, fds: list[int]) -> None:
-        assert self._channel is not None
-        _, seen, watched, state = data.split(b" ", 3)
-        # Either there is something that it does not know yet, or it could not be woken.
-        if int(seen) != self._sent or not self._keep_room():
-            for fd in fds:
-                os.close(fd)
-            send_packet(self._channel, b"no")
-            return
-        self._state, self._fds, self._watched = state, fds, int(watched)
-        self._asleep = True
-        send_packet(self._channel, b"yes")
-
-    def _keep_room(self) -> bool:
-        """Hold the descriptors that the next channel takes: whoever sleeps when there are no more
-        must be woken all the same. False: there are none."""
-        try:
-            while len(self._room) < 2:
-                self._room.append(os.dup(self._wake))
-        except OSError:
-            self._use_room()
-            return False
-        return True
-
-    def _use_room(self) -> None:
-        for fd in self._room:
-            os.close(fd)
-        self._room.clear()
-
-    def _attendant_ended(self) -> None:
-        if not self._asleep:
-            os._exit(1)
-        self._attendant = 0
-        if self._channel is not None:
+    Arguments:
+        attend: what a fork does; it never returns from it.
+    """
+    polled, wake, theirs = _prepare()
+    keeper = os.getpid()
+    pair = _pair()
+    if not pair:
+        os._exit(1)  # nobody knows us yet
+    channel: Socket | None = None
+    attendant = sent = watched = 0
+    stir, named = True, False
+    state = b""  # what the attendant left; empty as long as it has left nothing
+    fds: list[int] = []
+    news: list[bytes] = []  # packets for it, or for the next one
+    while True:
+        if not attendant and (stir or news):
             try:
-                self._poll.unregister(self._channel.fileno())
-            except KeyError:
-                pass  # its end was seen
-            self._channel.close()
-            self._channel = None
-        for fd in self._fds[: self._watched]:
-            self._poll.register(fd, POLLIN)
-
-    # --- children ----------------------------------------------------------------------
-
-    def _woken(self) -> None:
-        if _signal.SIGTERM in os.read(self._wake, 4096):  # a byte for each signal
-            if not self._named:  # there is no container yet
-                os._exit(0)
-            self._tell(b"end")
-        while True:
-            try:
-                info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)
-            except ChildProcessError:
-                return
-            if info is None or info.si_pid == 0:
-                return
-            if info.si_pid == self._attendant:
-                self._attendant_ended()
+                attendant = os.fork()
+            except OSError:  # no memory, too many processes: what waits for it goes on waiting
+                if not state:  # the first one of all: nobody knows us yet
+                    raise
+                poll().poll(_AGAIN)
                 continue
-            self._tell(b"child %d %d %d" % (info.si_pid, info.si_code, info.si_status))
+            channel, other = pair
+            if not attendant:
+                channel.close()
+                _be_attendant(attend, keeper, wake, theirs, other, state, fds, news)
+            other.close()
+            polled.register(channel.fileno(), POLLIN)
+            for number, fd in enumerate(fds):
+                if number < watched:
+                    polled.unregister(fd)
+                os.close(fd)
+            pair, sent, watched, state, fds, news = (), 0, 0, b"", [], []
+        ready = [fd for fd, _ in polled.poll()]
+        stir = not attendant and ready != [wake]
+        if channel is not None and channel.fileno() in ready:
+            data, passed = _hear(channel)
+            named = named or data.startswith(b"name ")
+            if data.startswith(b"rest "):
+                pair = pair or _pair()
+                state, fds, watched = _rest(channel, data, passed, sent if pair else -1)
+            elif not data:
+                polled.unregister(channel.fileno())  # its end is told by its parent, us
+                channel = None
+        for pid, packet in _woken(wake, named) if wake in ready else ():
+            if pid != attendant:
+                news.append(packet)
+                continue
+            if not state:
+                os._exit(1)
+            if channel is not None:
+                polled.unregister(channel.fileno())
+            attendant, channel = 0, None
+            for fd in fds[:watched]:
+                polled.register(fd, POLLIN)
+        if news and channel is not None and not state:
+            sent += _tell(channel, news)
+            news = []
 
-    def _tell(self, packet: bytes) -> None:
-        """For the attendant, this one or the next."""
-        if self._asleep or self._channel is None:
-            self._news.append(packet)
-            return
-        self._sent += 1
+
+def _pair() -> tuple[Socket, ...]:
+    """The next channel. Made before it is needed: whoever sleeps when there are no descriptors
+    left must be woken all the same. Empty: there are none."""
+    try:
+        return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
+    except OSError:
+        return ()
+
+
+def _prepare() -> tuple[Poll, int, int]:
+    """What ``poll`` will tell of signals by, and both ends of it."""
+    polled = poll()
+    wake, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    set_child_subreaper(True)
+    _signal.signal(_signal.SIGCHLD, _nothing)
+    _signal.signal(_signal.SIGTERM, _nothing)
+    _signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
+    polled.register(wake, POLLIN)
+    return polled, wake, theirs
+
+
+def be_called(name: bytes) -> None:
+    """Have this name for ``ps``."""
+    fd = os.open("/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
+    os.write(fd, name)
+    os.close(fd)
+
+
+def _be_attendant(
+    attend: Attend,
+    keeper: int,
+    wake: int,
+    theirs: int,
+    channel: Socket,
+    state: bytes,
+    fds: list[int],
+    news: list[bytes],
+) -> NoReturn:
+    try:
+        set_pdeathsig(_signal.SIGKILL)
+        if os.getppid() != keeper:
+            os._exit(1)
+        _signal.set_wakeup_fd(-1)
+        os.close(wake)
+        os.close(theirs)
+        attend(channel, state, fds, news)
+    finally:
+        os._exit(1)
+
+
+def _hear(channel: Socket) -> tuple[bytes, list[int]]:
+    """A packet and its descriptors; empty: the attendant is gone."""
+    try:
+        data, fds = recv_packet(channel, 1 << 16, _MAX_FDS)
+    except Cut:
+        channel.send(b"no")  # no room for its descriptors
+        return b"no", []
+    if data.startswith(b"name "):
+        be_called(data[5:])
+    elif data == b"over":
+        os._exit(0)
+    return data, fds
+
+
+def _rest(channel: Socket, data: bytes, fds: list[int], sent: int) -> tuple[bytes, list[int], int]:
+    """Let the attendant rest, or not: what it leaves, and how many of the descriptors are to be
+    watched.
+
+    Arguments:
+        sent: packets that it has to have seen; -1: another one could not be woken.
+    """
+    _, seen, watched, state = data.split(b" ", 3)
+    if int(seen) == sent:
+        channel.send(b"yes")
+        return state, fds, int(watched)
+    for fd in fds:  # there is something that it does not know yet
+        os.close(fd)
+    channel.send(b"no")
+    return b"", [], 0
+
+
+def _woken(wake: int, named: bool) -> list[tuple[int, bytes]]:
+    """The children that have ended, each with the packet that tells of it; -1 and ``end``: a
+    SIGTERM."""
+    found = []
+    if _signal.SIGTERM in os.read(wake, 4096):  # a byte for each signal
+        if not named:  # there is no container yet
+            os._exit(0)
+        found.append((-1, b"end"))
+    while True:
         try:
-            send_packet(self._channel, packet)
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return found
+        if not pid:
+            return found
+        # as waitid(2) tells it: CLD_EXITED, CLD_KILLED, CLD_DUMPED
+        code = 1 if not status & 127 else 3 if status & 128 else 2
+        how = status >> 8 if code == 1 else status & 127
+        found.append((pid, b"child %d %d %d" % (pid, code, how)))
+
+
+def _tell(channel: Socket, news: list[bytes]) -> int:
+    """Send packets; how many."""
+    for packet in news:
+        try:
+            channel.send(packet)
         except OSError:
             pass  # it has ended, and so shall we
+    return len(news)
+
+
+def rehearse(name: bytes) -> None:
+    """In the template: use what a keeper uses, until the interpreter has nothing more to write
+    down about it (bytecode is specialised after eight calls, methods are found once).
+
+    Arguments:
+        name: ours.
+    """
+    for _ in range(_TIMES):
+        mine, theirs = _pair()
+        wake, signalled = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        polled = poll()
+        polled.register(mine.fileno(), POLLIN)
+        _tell(theirs, [b"name " + name, b"rest 0 1 {}", b"rest 1 1 {}"])
+        os.write(signalled, b"\x11")
+        while mine.fileno() in [fd for fd, _ in polled.poll(0)]:
+            data, fds = _hear(mine)
+            if data.startswith(b"rest "):
+                _rest(mine, data, fds, 0)
+        polled.unregister(mine.fileno())
+        _woken(wake, True)
+        os.close(wake)
+        os.close(signalled)
 
 
 class Nap:

@@ -10,21 +10,23 @@ from __future__ import annotations
 
 import _signal  # `signal` imports enum
 import os
+from errno import ESRCH
 from select import POLLIN, poll
 
 from corten.errors import Unavailable
-from corten.kernel.creds import set_name
 from corten.kernel.process import clone3, start_time
 from corten.kernel.sockets import recv_packet, send_packet, seqpacket_pair
 from corten.launch import container, wire
-from corten.launch.forked import become_monitor, keep_only
-from corten.launch.keeper import Keeper
+from corten.launch.forked import become_monitor
+from corten.launch.keeper import be_called, keep, rehearse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket as Socket
     from select import poll as Poll
     from typing import Any, NoReturn
+
+_TRIES = 3  # to fork
 
 
 class Spare:
@@ -177,21 +179,23 @@ def _ended(fd: int) -> bool:
 
 
 def _be_template(orders: Socket, host_mount_ns: int) -> NoReturn:
-    """Fork whenever told to, until the launcher is gone."""
+    """Fork whenever told to, until the launcher is gone. What monitors do not have of the
+    launcher's is let go of here: once, not by each."""
     try:
-        set_name("corten-template")
-        keep_only([0, 1, 2, host_mount_ns, orders.fileno()])
+        become_monitor("corten-template", [orders.fileno()], host_mount_ns)
+        rehearse(b"corten-template")
         while True:
             data, fds = recv_packet(orders)
             if not data:
                 os._exit(0)
             try:
-                pid, pidfd = clone3()
+                pid, pidfd = _fork()
             except OSError as error:
                 send_packet(orders, b"%d" % (error.errno or 0))
             else:
                 if pid == 0:
-                    _be_monitor(fds[0], host_mount_ns)
+                    orders.close()
+                    _be_monitor(fds[0])
                 send_packet(orders, b"%d" % pid, [pidfd])
                 os.close(pidfd)
             os.close(fds[0])
@@ -199,13 +203,26 @@ def _be_template(orders: Socket, host_mount_ns: int) -> NoReturn:
         os._exit(1)
 
 
-def _be_monitor(orders: int, host_mount_ns: int) -> NoReturn:
+def _fork() -> tuple[int, int]:
+    """Number and pidfd of a child. By ``os.fork``, of which the child has fewer pages to keep
+    than of ``clone3``."""
+    for _ in range(_TRIES):
+        pid = os.fork()
+        if pid == 0:
+            return 0, -1
+        try:
+            return pid, os.pidfd_open(pid)
+        except ProcessLookupError:  # somebody has killed it already; the kernel reaps it
+            continue
+    raise ProcessLookupError(ESRCH, "the new process was killed")
+
+
+def _be_monitor(orders: int) -> NoReturn:
     try:
+        os.setsid()
+        be_called(b"corten-spare")
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         _signal.signal(_signal.SIGTERM, _signal.SIG_IGN)
-        become_monitor("corten-spare", [orders], host_mount_ns)
-        Keeper(
-            lambda channel, state, fds, news: container.attend(orders, channel, state, fds, news)
-        ).run()
+        keep(lambda channel, state, fds, news: container.attend(orders, channel, state, fds, news))
     finally:
         os._exit(1)
