@@ -53,7 +53,7 @@ SAMPLE: dict[str, Any] = {
         "scheduler": {
             "policy": "SCHED_DEADLINE", "nice": 0, "priority": 0,
             "flags": ["SCHED_FLAG_RESET_ON_FORK"],
-            "runtime": 1, "deadline": 2, "period": 3,
+            "runtime": 1024, "deadline": 2048, "period": 4096,
         },
         "ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 4},
         "execCPUAffinity": {"initial": "0", "final": "0"},

@@ -26,6 +26,8 @@ class CortenError(Exception):
     """
 
     code: str = "internal"
+    # whether a container's init said so, or stands in its name; stays in the process that reads it
+    from_init: bool = False
 
     def __init__(
         self, message: str, *, step: str = "", path: str = "", errno: int = 0, hint: str = ""

@@ -29,6 +29,19 @@ def limited(box: Bundle) -> Bundle:
     return box
 
 
+def test_a_parent_that_was_given_no_processors(box: Bundle) -> None:
+    if V2:
+        pytest.skip("an empty cpuset keeps processes out on v1 alone")
+    parent = TOP / f"cpuset{box.linux['cgroupsPath']}"
+    parent.mkdir(parents=True)
+    box.linux["cgroupsPath"] += "/inner"
+    try:
+        box.output("true")
+    finally:
+        for group in TOP.glob(f"*{Path(box.linux['cgroupsPath']).parent}"):
+            group.rmdir()
+
+
 def test_limits_are_set(limited: Bundle) -> None:
     limited.running()
     assert file(limited, "memory.limit_in_bytes", "memory.max") == str(64 << 20)

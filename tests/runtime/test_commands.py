@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import json
+import os
 import socket
 import subprocess
 from pathlib import Path
@@ -59,6 +60,30 @@ def test_events_prints_statistics_once(box: Bundle) -> None:
     assert data["pids"]["current"] >= 1
     assert data["memory"]["usage"]["usage"] > 0
     assert data["cpu"]["usage"]["total"] > 0
+
+
+def test_events_tells_what_runc_tells(box: Bundle) -> None:
+    if V2:
+        pytest.skip("v2 counts less")
+    box.running()
+    data = json.loads(box.runtime("events", "--stats", box.id).stdout)["data"]
+    assert len(data["cpu"]["usage"]["percpu_kernel"]) == os.cpu_count()
+    assert set(data["cpuset"]["cpus"]) <= set(range(os.cpu_count() or 1))
+    assert data["cpuset"]["mems"][0] == 0
+
+
+def test_errors_in_runcs_words(box: Bundle, ours: None) -> None:
+    box.running()
+    assert box.run().stderr.endswith('run failed: container with given ID already exists"\n')
+    box.do("pause")
+    assert 'msg="exec failed: cannot exec in a paused container' in box.exec("true").stderr
+    box.do("resume")
+    assert box.runtime("state", "nobody").stderr.endswith('msg="container does not exist"\n')
+    assert box.runtime("nonsense").returncode == 3
+
+
+def test_a_log_that_can_not_be_written_is_an_error(box: Bundle) -> None:
+    assert box.runtime("--log", "/does/not/exist", "list").returncode == 1
 
 
 def test_events_ends_with_the_container(box: Bundle, ours: None) -> None:

@@ -268,7 +268,7 @@ def test_cve_2026_41579_dev_is_a_link(box: Bundle, tmp_path: Path, ours: None) -
     box.config["mounts"] = [m for m in mounts if not m["destination"].startswith("/dev")]
     (box.rootfs / "dev").rmdir()
     (box.rootfs / "dev").symlink_to(f"../../../../../../../..{outside}")
-    box.run()
+    assert box.run().returncode == 1
     assert list(outside.iterdir()) == []
 
 
@@ -310,6 +310,41 @@ def test_cve_2021_30465_targets_swapped_meanwhile(
         thread.join()
     assert list(outside.iterdir()) == []
     assert str(outside) not in Path("/proc/self/mountinfo").read_text()
+
+
+WHOLE_PROC = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+ids = os.getuid(), os.getgid()
+assert libc.unshare(0x10000000 | 0x20000 | 0x20000000) == 0  # user, mount, pid
+for name, text in ("setgroups", "deny"), ("uid_map", f"0 {ids[0]} 1"), ("gid_map", f"0 {ids[1]} 1"):
+    with open(f"/proc/self/{name}", "w") as file:
+        file.write(text)
+pid = os.fork()
+if pid == 0:
+    done = libc.mount(b"none", b"/proc", b"proc", 0, None)
+    print(os.strerror(ctypes.get_errno()) if done else "mounted", flush=True)
+    os._exit(0)
+os.waitpid(pid, 0)
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--no-pivot",)])
+def test_a_user_namespace_made_inside_gets_no_whole_proc(
+    box: Bundle, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    # one procfs of the host's that stays in sight would allow another
+    other = tmp_path / "other"
+    other.mkdir()
+    subprocess.run(["mount", "-t", "proc", "proc", str(other)], check=True)
+    try:
+        box.linux["maskedPaths"] = ["/proc/uptime"]
+        box.process["user"] = {"uid": 1000, "gid": 1000}
+        box.probe(WHOLE_PROC)
+        done = box.run(*options)
+        assert done.stdout == "Operation not permitted\n", done.stderr
+    finally:
+        subprocess.run(["umount", str(other)], check=True)
 
 
 def test_session_keyring_is_its_own(box: Bundle) -> None:

@@ -157,3 +157,24 @@ def test_the_containers_personality(box: Bundle, ours: None) -> None:
     box.linux["personality"] = {"domain": "LINUX32"}
     box.running()
     assert box.exec("uname", "-m").stdout == "i686\n"
+
+
+def test_processors_of_who_joins(box: Bundle, ours: None) -> None:
+    allowed = sorted(os.sched_getaffinity(0))
+    if len(allowed) < 2:
+        pytest.skip("needs two processors")
+    box.running()
+    said = []
+    for cpu in allowed[:2]:
+        process = {
+            "args": ["grep", "Cpus_allowed_list", "/proc/self/status"],
+            "cwd": "/",
+            "env": ["PATH=/usr/bin"],
+            "execCPUAffinity": {"initial": str(allowed[0]), "final": str(cpu)},
+        }
+        path = box.path / "process.json"
+        path.write_text(json.dumps(process))
+        done = box.runtime("--debug", "exec", "--process", str(path), box.id)
+        assert f"affinity: {1 << allowed[0]:#x}" in done.stderr
+        said.append(done.stdout.split()[1])
+    assert said == [str(cpu) for cpu in allowed[:2]]

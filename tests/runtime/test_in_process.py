@@ -173,7 +173,7 @@ def test_error_names_step_path_and_number(job: Job) -> None:
     )
     error = job.run("true")["error"]
     assert error["code"] == "not_found"
-    assert error["step"] == "bind /does/not/exist at /x"
+    assert error["step"] == 'mounting "/does/not/exist" to rootfs at "/x"'
     assert error["path"] == "/does/not/exist"
     assert error["errno"] == 2
 

@@ -106,10 +106,82 @@ def test_read_only_bind(box: Bundle, source: Path) -> None:
     assert box.output("exec 2>&1; touch /data/x; (echo > /data/file); true").count("Read-only") == 2
 
 
-def test_bind_keeps_what_the_source_forbids(box: Bundle, shared: Path, ours: None) -> None:
-    subprocess.run(["mount", "-o", "remount,bind,nodev,noexec", str(shared)], check=True)
+def changed(path: Path, words: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,bind,{words}", str(path)], check=True)
+
+
+def test_bind_without_flags_keeps_the_sources(box: Bundle, shared: Path) -> None:
+    changed(shared, "ro,nodev,noexec,noatime")
+    box.bind(shared, "/data")
+    assert {"ro", "nodev", "noexec", "noatime"} <= set(mounted(box)["/data"])
+
+
+def test_bind_with_a_flag_has_the_flags_given_alone(box: Bundle, shared: Path) -> None:
+    changed(shared, "nodev,noexec,noatime")
     box.bind(shared, "/data", "ro")
-    assert {"ro", "nodev", "noexec"} <= set(mounted(box)["/data"])
+    options = set(mounted(box)["/data"])
+    assert not {"nodev", "noexec"} & options
+    # how access times are kept is nothing that the word is about
+    assert {"ro", "noatime"} <= options
+
+
+def test_a_word_that_takes_away_is_a_flag_too(box: Bundle, shared: Path, ours: None) -> None:
+    # red with runc before 1.2
+    changed(shared, "nodev,noexec")
+    box.bind(shared, "/data", "dev")
+    assert not {"nodev", "noexec"} & set(mounted(box)["/data"])
+
+
+def test_bind_with_another_way_of_access_times(box: Bundle, shared: Path) -> None:
+    changed(shared, "noatime")
+    box.bind(shared, "/data", "nodiratime")
+    options = set(mounted(box)["/data"])
+    assert "noatime" not in options
+    assert {"nodiratime", "relatime"} <= options
+
+
+def in_user_namespace(box: Bundle) -> None:
+    box.namespace("user")
+    ids = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    box.linux.update(uidMappings=ids, gidMappings=ids)
+    for path in (box.path, *box.path.parents[:4]):
+        path.chmod(path.stat().st_mode | 0o111)
+    subprocess.run(["chown", "-R", "100000:100000", str(box.rootfs)], check=True)
+
+
+def test_in_a_user_namespace_the_sources_flags_are_locked(
+    box: Bundle, shared: Path, ours: None
+) -> None:
+    in_user_namespace(box)
+    changed(shared, "nodev,noexec,noatime")
+    box.bind(shared, "/data", "ro")
+    assert {"ro", "nodev", "noexec", "noatime"} <= set(mounted(box)["/data"])
+
+
+@pytest.mark.parametrize("word", ["exec", "relatime"])
+def test_in_a_user_namespace_no_word_takes_them_away(
+    box: Bundle, shared: Path, ours: None, word: str
+) -> None:
+    in_user_namespace(box)
+    changed(shared, "noexec,noatime")
+    box.bind(shared, "/data", word)
+    done = box.run()
+    assert done.returncode == 1
+    assert "error during container init: error mounting" in done.stderr
+    assert "operation not permitted" in done.stderr
+
+
+@pytest.mark.parametrize("user", [False, True])
+def test_a_source_that_an_earlier_mount_brought(
+    box: Bundle, source: Path, ours: None, user: bool
+) -> None:
+    if user:
+        in_user_namespace(box)
+    (source / "inner").mkdir()
+    (source / "inner/file").write_text("found\n")
+    box.bind(source, "/mnt")
+    box.bind(box.rootfs / "mnt/inner", "/again")
+    assert box.output("cat /again/file") == "found\n"
 
 
 def test_explicit_words_take_it_away(box: Bundle, shared: Path) -> None:

@@ -338,9 +338,33 @@ def test_what_we_are_bound_to_binds_no_container(box: Bundle, ours: None) -> Non
     assert said.split()[1] != str(min(allowed))
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_groups_that_are_kept(box: Bundle, ours: None, kept: bool) -> None:
+    # podman's --group-add keep-groups
+    if kept:
+        box.config["annotations"] = {"run.oci.keep_original_groups": "1"}
+    box.shell("grep Groups /proc/self/status")
+    done = box.run(extra_groups=[70007, 70008])
+    assert done.stdout.split()[1:] == (["70007", "70008"] if kept else [])
+
+
 def test_a_memory_policy(box: Bundle, ours: None) -> None:
     box.linux["memoryPolicy"] = {"mode": "MPOL_BIND", "nodes": "0"}
     assert " bind:0 " in box.output("cat /proc/self/numa_maps").splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        ({"mode": "MPOL_DEFAULT", "nodes": "0-7"}, "mode requires 0 nodes but got 8"),
+        ({"mode": "MPOL_BIND", "nodes": "0-9876543210"}, "invalid memory policy node"),
+    ],
+)
+def test_a_memory_policy_that_can_not_be(
+    box: Bundle, ours: None, policy: dict[str, str], words: str
+) -> None:
+    box.linux["memoryPolicy"] = policy
+    assert words in box.run().stderr
 
 
 def test_an_unknown_memory_policy_is_named(box: Bundle, ours: None) -> None:

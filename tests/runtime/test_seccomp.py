@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,16 @@ def test_exec_has_it_too(box: Bundle) -> None:
     assert "Operation not permitted" in done.stderr
 
 
+def test_a_hook_inside_is_confined_too(box: Bundle, ours: None) -> None:
+    # red with runc before 1.2
+    box.linux["seccomp"] = deny("mkdir", "mkdirat", action="SCMP_ACT_KILL_PROCESS")
+    box.config["hooks"] = {"startContainer": [{"path": "/usr/bin/mkdir", "args": ["mkdir", "/x"]}]}
+    done = box.run()
+    assert done.returncode == 1
+    assert "error running startContainer hook #0: signal: bad system call" in done.stderr
+    assert not (box.rootfs / "x").exists()
+
+
 def test_unknown_action_is_refused(box: Bundle) -> None:
     box.linux["seccomp"] = {"defaultAction": "SCMP_ACT_NONSENSE"}
     assert box.run().returncode == 1
@@ -105,28 +116,38 @@ def test_notification_descriptor(box: Bundle, ours: None, tmp_path: Path) -> Non
         "listenerPath": str(path),
         "listenerMetadata": "something",
     }
-    got: dict[str, Any] = {}
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(path))
         listener.listen()
         listener.settimeout(20)
-
-        def take() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                data, ancillary, _, _ = connection.recvmsg(65536, socket.CMSG_SPACE(4))
-            fds = array.array("i")
-            fds.frombytes(ancillary[0][2][:4])
-            got.update(json.loads(data), fd=fds[0])
-
-        thread = threading.Thread(target=take)
-        thread.start()
-        box.running()
-        thread.join()
+        got = taken(listener, box.running)
+        inside = taken(listener, lambda: box.exec("true"))
     path.unlink()
-    assert got["fds"] == ["seccompFd"]
-    assert got["metadata"] == "something"
-    assert got["state"]["id"] == box.id
     assert got["pid"] == box.pid
-    assert "seccomp notify" in os.readlink(f"/proc/self/fd/{got['fd']}")
-    os.close(got["fd"])
+    # its number as we see it, which is another than init's
+    assert inside["pid"] not in (0, box.pid)
+    for one in (got, inside):
+        assert one["fds"] == ["seccompFd"]
+        assert one["metadata"] == "something"
+        assert one["state"]["id"] == box.id
+        assert one["link"] == "anon_inode:seccomp notify"
+
+
+def taken(listener: socket.socket, do: Callable[[], object]) -> dict[str, Any]:
+    """What comes to the socket meanwhile, and what its descriptor is."""
+    got: dict[str, Any] = {}
+
+    def take() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            data, ancillary, _, _ = connection.recvmsg(65536, socket.CMSG_SPACE(4))
+        fds = array.array("i")
+        fds.frombytes(ancillary[0][2][:4])
+        got.update(json.loads(data), link=os.readlink(f"/proc/self/fd/{fds[0]}"))
+        os.close(fds[0])
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    do()
+    thread.join()
+    return got

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 WILDCARD = -1
 MKNOD, READ, WRITE = 1, 2, 4  # BPF_DEVCG_ACC_*
 ALL_ACCESS = MKNOD | READ | WRITE
-_ACCESS = {"m": MKNOD, "r": READ, "w": WRITE}
+# "a" is no access of its own; runc takes it and so do configurations
+_ACCESS = {"m": MKNOD, "r": READ, "w": WRITE, "a": 0}
 _LARGEST = 0xFFFFFFFF
 
 

@@ -52,6 +52,53 @@ def _cpu(account: str, cpu: str) -> dict[str, Any]:
     }
 
 
+_CPUSET = (
+    "cpu_exclusive",
+    "mem_hardwall",
+    "mem_exclusive",
+    "memory_migrate",
+    "memory_spread_page",
+    "memory_spread_slab",
+    "memory_pressure",
+    "sched_load_balance",
+    "sched_relax_domain_level",
+)
+
+
+def details(dirs: dict[str, str]) -> dict[str, Any]:
+    """What only ``events`` shows: the processors and memory nodes, each processor's time apart by
+    user and kernel, the kernel's memory."""
+    cpuset, memory = dirs.get("cpuset", ""), dirs.get("memory", "")
+    rows = [
+        line.split() for line in fs.read_or(f"{dirs.get('cpuacct')}/cpuacct.usage_all").split("\n")
+    ]
+    times = [row for row in rows if len(row) == 3 and row[0].isdigit()]
+    return {
+        "per_cpu_user_ns": [int(row[1]) for row in times],
+        "per_cpu_system_ns": [int(row[2]) for row in times],
+        "cpuset": {
+            "cpus": _numbers(fs.read_or(f"{cpuset}/cpuset.cpus")),
+            "mems": _numbers(fs.read_or(f"{cpuset}/cpuset.mems")),
+            **{name: fs.read_int(f"{cpuset}/cpuset.{name}") for name in _CPUSET},
+        }
+        if cpuset
+        else {},
+        "kernel": {
+            "usage": fs.read_int(f"{memory}/memory.kmem.usage_in_bytes"),
+            "max": fs.read_int(f"{memory}/memory.kmem.max_usage_in_bytes"),
+        },
+    }
+
+
+def _numbers(text: str) -> list[int]:
+    """``0-2,7`` one by one."""
+    found: list[int] = []
+    for part in text.split(",") if text else ():
+        first, _, last = part.partition("-")
+        found.extend(range(int(first), int(last or first) + 1))
+    return found
+
+
 def _limit(path: str) -> int:
     value = fs.read_int(path, -1)
     return -1 if value >= _PAGE_COUNTER_MAX else value

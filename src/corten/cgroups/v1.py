@@ -56,7 +56,7 @@ class V1Cgroup:
                 new = fs.make(directory, top)
                 made.extend(new)
                 if new and directory == self._dirs.get("cpuset"):
-                    _inherit_cpuset(new)
+                    _inherit_cpuset([*_without_cpus(fs_paths.parent(new[0]), top), *new])
         except BaseException:
             fs.unmake(made)
             raise
@@ -151,6 +151,12 @@ class V1Cgroup:
         group._unique = {path: self._tops[name] for name, path in group._dirs.items()}
         return group
 
+    def redirected_where_there(self, path: str) -> V1Cgroup:
+        """The same group, but another one in those hierarchies that have it."""
+        checked(path)
+        there = [n for n, top in self._tops.items() if fs_paths.is_directory(top + path)]
+        return self.redirected(dict.fromkeys(there, path))
+
     def joined(self) -> None:
         """See the protocol; nothing to do."""
 
@@ -229,6 +235,12 @@ class V1Cgroup:
 
         return stats_v1.read(self._dirs)
 
+    def details(self) -> dict[str, Any]:
+        """More counters, for who asks for all."""
+        from corten.cgroups import stats_v1
+
+        return stats_v1.details(self._dirs)
+
     def oom_kill_count(self) -> int:
         """See the protocol."""
         if "memory" not in self._dirs:
@@ -255,6 +267,24 @@ class V1Cgroup:
     def delete(self, *, timeout: float = 5.0) -> None:
         """See the protocol."""
         fs.remove([*self._unique, *self._foreign], timeout)
+
+
+def thaw_process(pid: int) -> None:
+    """Thaw the group that somebody moved a process to: frozen there, it can't be killed."""
+    top = hierarchies().mounts.get("freezer")
+    for line in fs.read_or(f"/proc/{pid}/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if top is not None and "freezer" in controllers.split(",") and path != "/":
+            fs.write(f"{top}{path}/freezer.state", "THAWED")
+
+
+def _without_cpus(directory: str, top: str) -> list[str]:
+    """Groups from the top down to ``directory`` that somebody made and gave no processors."""
+    found: list[str] = []
+    while directory != top and not fs.read_or(f"{directory}/cpuset.cpus"):
+        found.insert(0, directory)
+        directory = fs_paths.parent(directory)
+    return found
 
 
 def _inherit_cpuset(made: list[str]) -> None:

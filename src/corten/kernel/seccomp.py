@@ -20,6 +20,7 @@ FLAGS = {
 FLAG_LOG = 0x02
 FLAG_SPEC_ALLOW = 0x04
 FLAG_NEW_LISTENER = 0x08
+FLAG_WAIT_KILLABLE_RECV = 0x20
 
 
 def load_filter(program: bytes, flags: int = 0) -> int:

@@ -100,6 +100,7 @@ class NativeRuntime:
             console_size=_size(streams),
             cgroup=self._cgroup,
             alone=True,
+            state={"id": request.id, "status": "running", "bundle": request.bundle},
         )
         return LocalProcess(started.pid, started.pidfd, started.console_fd)
 

@@ -177,7 +177,9 @@ def _decode(data: bytes, fds: list[int]) -> dict[str, Any]:
     if message.get("kind") == "error":
         for fd in fds:
             posix.close(fd)
-        raise errors.from_dict(message["error"])
+        error = errors.from_dict(message["error"])
+        error.from_init = True
+        raise error
     return message
 
 

@@ -10,7 +10,7 @@ import gc
 import posix
 import sys
 
-from corten.errors import CortenError, InvalidArgument
+from corten.errors import AlreadyExists, CortenError, InvalidArgument
 from corten.oci import begin, onefile
 from corten.oci.begin import DEFAULT_ROOT
 from corten.oci.cliargs import SWITCH, VALUE, parse
@@ -59,6 +59,7 @@ _FORKING = ("create", "run", "exec")
 _LATER = ("checkpoint", "restore")
 # what a failure of `exec` itself is told by, apart from the program's own code
 _EXEC_FAILED = 255
+_UNKNOWN = 3  # no such command, as with runc
 
 
 class Settings:
@@ -148,17 +149,27 @@ def _run(given: Arguments, command: str, root: str, host: int) -> int:
     if given.switch("systemd-cgroup"):
         cgroups = "systemd"
     log = Log(given.text("log"), form, given.switch("debug"))
+    try:
+        log.check()
+    except OSError as error:
+        return _complain(f"--log {given.text('log')}: {(error.strerror or '').lower()}")
     settings = Settings(_absolute(root), log, cgroups=cgroups, host_mounts=host)
     try:
         return int(_function(command)(settings, given.words[1:]))
     except CortenError as error:
-        log.error(_sentence(command, text_of(error)))
+        # an interpreter that is missing is the program's own failure, told as a shell would
+        last = command == "run" and error.message.startswith("exec /")
+        log.error(
+            _sentence(command, error, text_of(error)), to_person=error.message if last else ""
+        )
     except BrokenPipeError:
         pass  # whoever read our output has gone
     finally:
         unused = begin.early()
         if unused is not None:
             unused.discard()
+    if command not in _COMMANDS and command not in _LATER:
+        return _UNKNOWN
     return _EXEC_FAILED if command == "exec" else 1
 
 
@@ -173,13 +184,14 @@ def _function(command: str):  # type: ignore[no-untyped-def]  # (Settings, list[
     return getattr(__import__(f"corten.oci.{module}", None, None, [name]), name)
 
 
-def _sentence(command: str, text: str) -> str:
+def _sentence(command: str, error: CortenError, text: str) -> str:
     """As runc words it; containerd and dockerd search these texts."""
-    if command in ("create", "run"):
-        return f"{called()} {command} failed: unable to start container process: {text}"
-    if command == "exec":
-        return f"exec failed: unable to start container process: {text}"
-    return text
+    if command not in _FORKING:
+        return text
+    who = "exec" if command == "exec" else f"{called()} {command}"
+    if isinstance(error, AlreadyExists) or error.message.startswith("cannot exec in a "):
+        return f"{who} failed: {text}"  # nothing was begun
+    return f"{who} failed: unable to start container process: {text}"
 
 
 def _absolute(path: str) -> str:
@@ -222,6 +234,8 @@ def _help(command: str) -> int:
 
 def _options(command: str) -> dict[str, int]:
     """The table that a command parses with: it bears the command's name."""
+    if command in _LATER:
+        return {"help": SWITCH}
     if command not in _COMMANDS:
         raise InvalidArgument(f"No help topic for '{command}'")
     module = _COMMANDS[command][0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posix
 import select
 
+from corten.cgroups.v1 import V1Cgroup
 from corten.errors import FailedPrecondition, InvalidArgument
 from corten.kernel.paths import fsencode
 from corten.oci.cli_common import one_id
@@ -108,12 +109,22 @@ def statistics(cgroup: Cgroup) -> dict[str, Any]:
     """The counters in the form that containerd and others read from ``runc events``."""
     stats = cgroup.stats()
     cpu, pids = stats.get("cpu") or {}, stats.get("pids") or {}
+    more = cgroup.details() if isinstance(cgroup, V1Cgroup) else {}
+    apart = {
+        key: more[name]
+        for key, name in (
+            ("percpu_kernel", "per_cpu_system_ns"),
+            ("percpu_user", "per_cpu_user_ns"),
+        )
+        if more.get(name)
+    }
     io, huge = stats.get("io") or {}, stats.get("hugetlb") or {}
     return {
         "cpu": {
             "usage": {
                 "total": cpu.get("usage_ns", 0),
                 "percpu": cpu.get("per_cpu_ns", []),
+                **apart,
                 "kernel": cpu.get("system_ns", 0),
                 "user": cpu.get("user_ns", 0),
             },
@@ -123,8 +134,8 @@ def statistics(cgroup: Cgroup) -> dict[str, Any]:
                 "throttledTime": cpu.get("throttled_ns", 0),
             },
         },
-        "cpuset": {},
-        "memory": _memory(stats.get("memory") or {}),
+        "cpuset": more.get("cpuset", {}),
+        "memory": _memory(stats.get("memory") or {}, more.get("kernel", {})),
         "pids": {"current": pids.get("current", 0), "limit": max(pids.get("limit", 0), 0)},
         "blkio": {
             "ioServiceBytesRecursive": io.get("bytes", []),
@@ -143,7 +154,7 @@ def statistics(cgroup: Cgroup) -> dict[str, Any]:
     }
 
 
-def _memory(memory: dict[str, Any]) -> dict[str, Any]:
+def _memory(memory: dict[str, Any], kernel: dict[str, int]) -> dict[str, Any]:
     raw = memory.get("stat") or {}
     usage = memory.get("usage", 0)
     return {
@@ -160,7 +171,7 @@ def _memory(memory: dict[str, Any]) -> dict[str, Any]:
             "usage": usage + memory.get("swap_usage", 0),
             "failcnt": 0,
         },
-        "kernel": {"limit": _UNLIMITED, "failcnt": 0},
+        "kernel": {"limit": _UNLIMITED, **kernel, "failcnt": 0},
         "kernelTCP": {"limit": _UNLIMITED, "failcnt": 0},
         "raw": raw,
     }

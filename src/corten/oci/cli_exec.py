@@ -9,6 +9,7 @@ from corten.oci import container
 from corten.oci.cli_common import plan_of
 from corten.oci.cli_run import check_console, send_console, send_pidfd
 from corten.oci.cliargs import MANY, SWITCH, VALUE, parse
+from corten.oci.identity import parse_cpu_list
 from corten.oci.paths import clean
 from corten.oci.records import Record, read_json, write_file
 
@@ -70,14 +71,18 @@ def exec_(settings: Settings, argv: list[str]) -> int:
 
         foreground = Foreground()
     pidfd = record.alive("exec")
+    for line in _described(process) if settings.log.wants_debug else ():
+        settings.log.debug(line)
+    plan = plan_of(settings, record)
     started = container.exec_process(
-        plan_of(settings, record).process,
+        plan.process,
         process,
         pid=record.pid,
         pidfd=pidfd,
         console=terminal,
         cgroup=_cgroup(record, args),
         preserve_fds=args.number("preserve-fds"),
+        state=container.state(plan, "running", record.pid),
     )
     send_pidfd(args.text("pidfd-socket"), started.pidfd)
     if args.text("pid-file"):
@@ -88,6 +93,17 @@ def exec_(settings: Settings, argv: list[str]) -> int:
     if terminal:
         send_console(args.text("console-socket"), started.console_fd)
     return 0
+
+
+def _described(process: dict[str, Any]) -> list[str]:
+    """What is about to happen, for ``--debug``."""
+    lines = ["nsexec container setup"]
+    initial = (process.get("execCPUAffinity") or {}).get("initial")
+    if initial:
+        mask = sum([1 << cpu for cpu in parse_cpu_list(initial)])
+        lines.append(f"nsexec: affinity: {mask:#x}")
+    arguments = " ".join([str(word) for word in process.get("args") or ()])
+    return [*lines, "child process in init()", f"setns_init: about to exec {arguments}"]
 
 
 def _check_status(status: str, ignore_paused: bool) -> None:
@@ -168,15 +184,15 @@ def _cgroup(record: Record, args: Arguments) -> Cgroup | None:
                     f"bad sub cgroup path: `..` components are not allowed: {item}"
                 )
             paths[name] = f"{own.path}{clean(path)}".rstrip("/")
+    from corten.cgroups.v1 import V1Cgroup
+
     if list(paths) == [""]:
         group = open_cgroup(paths[""], kind=own.kind)
         if not group.exists():
             raise InvalidArgument(
                 "adding pid to cgroup: no such file or directory", path=group.path
             )
-        return group
-    from corten.cgroups.v1 import V1Cgroup
-
+        return own.redirected_where_there(paths[""]) if isinstance(own, V1Cgroup) else group
     if not isinstance(own, V1Cgroup):
         raise InvalidArgument("--cgroup takes controllers on cgroup v1 alone")
     return own.redirected(paths)

@@ -22,6 +22,8 @@ _TEXTS = {
     "resume": (_CONTAINER, "resume what was paused"),
     "update": (_CONTAINER, "change the resource limits of a container"),
     "events": (_CONTAINER, "print statistics and OOM kills of a container"),
+    "checkpoint": (_CONTAINER, "not offered yet"),
+    "restore": (_CONTAINER, "not offered yet"),
     "spec": ("", "write a config.json to start from"),
     "features": ("", "print what this runtime offers"),
 }
@@ -58,12 +60,13 @@ def show(program: str, options: dict[str, int]) -> str:
 def show_command(program: str, command: str, options: dict[str, int]) -> str:
     """The help of one command; ``options`` are its own."""
     arguments, text = _TEXTS[command]
+    usage = arguments.replace(_CONTAINER, "CONTAINER").replace("<command>", "cmd")
     return "\n".join(
         [
             "NAME:",
             f"   {program} {command} - {text}",
             "",
-            f"Usage: {program} [OPTION...] {command} {arguments.replace(_CONTAINER, 'CONTAINER')}",
+            f"Usage: {program} [OPTION...] {command} {usage}",
             "",
             "OPTIONS:",
             *_listed(options),

@@ -9,8 +9,8 @@ from corten import __version__
 from corten.cgroups.detect import hierarchies
 from corten.errors import AlreadyExists, CortenError
 from corten.kernel import creds
+from corten.kernel.limits import MEMORY_POLICIES, MEMORY_POLICY_FLAGS
 from corten.kernel.paths import exists, fsencode
-from corten.kernel.seccomp import FLAGS
 from corten.oci import mountoptions
 from corten.oci.cliargs import SWITCH, VALUE, parse
 from corten.oci.failure import failed
@@ -46,6 +46,14 @@ _SECCOMP_OPERATORS = (
     "SCMP_CMP_MASKED_EQ",
     "SCMP_CMP_NE",
 )
+# config-linux.md; with the kernel that brought the last
+_SECCOMP_FLAGS = (
+    "SECCOMP_FILTER_FLAG_TSYNC",
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+    "SECCOMP_FILTER_FLAG_LOG",
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+)
+_WAIT_KILLABLE_SINCE = (5, 19)
 _SECCOMP_ARCHITECTURES = ("SCMP_ARCH_AARCH64", "SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64")
 
 
@@ -105,18 +113,29 @@ def feature_document() -> dict[str, Any]:
                 "actions": list(_SECCOMP_ACTIONS),
                 "operators": list(_SECCOMP_OPERATORS),
                 "archs": list(_SECCOMP_ARCHITECTURES),
-                "knownFlags": sorted(FLAGS),
-                "supportedFlags": sorted(FLAGS),
+                "knownFlags": list(_SECCOMP_FLAGS),
+                "supportedFlags": _supported_flags(),
             },
             "apparmor": {"enabled": True},
             "selinux": {"enabled": True},
             "intelRdt": {"enabled": False},
+            "memoryPolicy": {
+                "modes": sorted(MEMORY_POLICIES),
+                "flags": sorted(MEMORY_POLICY_FLAGS),
+            },
             "mountExtensions": {"idmap": {"enabled": True}},
             "netDevices": {"enabled": False},
         },
         "annotations": {"org.corten.version": __version__},
-        "potentiallyUnsafeConfigAnnotations": [],
+        "potentiallyUnsafeConfigAnnotations": ["run.oci.keep_original_groups"],
     }
+
+
+def _supported_flags() -> list[str]:
+    """Those that this kernel knows."""
+    major, minor = [part.split("-")[0] for part in posix.uname().release.split(".")[:2]]
+    waits = (int(major), int(minor)) >= _WAIT_KILLABLE_SINCE
+    return list(_SECCOMP_FLAGS if waits else _SECCOMP_FLAGS[:-1])
 
 
 def _cgroup_features() -> dict[str, bool]:

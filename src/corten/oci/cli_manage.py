@@ -29,6 +29,7 @@ PS = {"format": VALUE, "help": SWITCH}
 _SIGKILL = 9
 # Seconds that a killed init gets to end: it may have to leave a file system that hangs.
 _KILL_TIMEOUT = 10
+_FROZEN_AFTER = 0.5  # from then on it is looked for in a frozen group that is not ours
 _SHORT = {"h": "help", "f": "format", "q": "quiet", "a": "all"}
 
 
@@ -51,12 +52,11 @@ def _view(record: Record) -> dict[str, Any]:
         "bundle": data.get("bundle", ""),
         "rootfs": data.get("rootfs", ""),
         "created": data.get("created", ""),
-        "owner": _owner(data.get("owner", 0)),
     }
     annotations = (data.get("config") or {}).get("annotations")
     if annotations:
         view["annotations"] = annotations
-    return view
+    return {**view, "owner": _owner(data.get("owner", 0))}
 
 
 def _owner(uid: int) -> str:
@@ -82,7 +82,7 @@ def list_(settings: Settings, argv: list[str]) -> int:
         except NotFound:
             continue  # deleted meanwhile
     if form == "json":
-        _print(jsonlite.dumps(views))
+        _print(jsonlite.dumps(views) + "\n")
         return 0
     columns = ("id", "pid", "status", "bundle", "created", "owner")
     _print_table([[c.upper() for c in columns], *[[str(v[c]) for c in columns] for v in views]])
@@ -187,6 +187,10 @@ def _end(record: Record) -> None:
             cgroup.kill(_SIGKILL)  # reaches it frozen, too
         import select
 
+        if not select.select([pidfd], [], [], _FROZEN_AFTER)[0]:
+            from corten.cgroups.v1 import thaw_process
+
+            thaw_process(record.pid)
         if not select.select([pidfd], [], [], _KILL_TIMEOUT)[0]:
             raise FailedPrecondition(
                 f"init {record.pid} did not end within {_KILL_TIMEOUT} s after SIGKILL",
@@ -252,7 +256,7 @@ def ps(settings: Settings, argv: list[str]) -> int:
     form = args.text("format", "table")
     pids = _group(Record.find(settings.root, args.words[0])).pids()
     if form == "json":
-        _print(jsonlite.dumps(pids))
+        _print(jsonlite.dumps(pids) + "\n")
         return 0
     if form != "table":
         raise InvalidArgument("invalid format option")

@@ -11,7 +11,7 @@ from corten.cgroups import open_cgroup
 from corten.errors import FailedPrecondition, InvalidArgument
 from corten.kernel.process import start_time
 from corten.oci import ahead, begin, lifecycle
-from corten.oci.cli import protect
+from corten.oci.cli import called, protect
 from corten.oci.cli_common import destroy, one_id
 from corten.oci.cliargs import SWITCH, VALUE, parse
 from corten.oci.failure import failed
@@ -112,6 +112,7 @@ class Making:
                 host_mount_ns=settings.host_mounts,
                 pivot=not args.switch("no-pivot"),
                 new_keyring=not args.switch("no-new-keyring"),
+                keep_groups=True,
             ),
         )
         if self.early is not None and not ahead.fits(self.plan, self.preserve):
@@ -153,9 +154,8 @@ class Making:
             waiting: init waits at the start socket, for another process to start it.
                 Otherwise it may have been started already: then ``at_once`` is true.
         """
-        if self.settings.log.wants_debug:
-            for line in self.plan.describe():
-                self.settings.log.debug(line)
+        for line in self.plan.describe() if self.settings.log.wants_debug else ():
+            self.settings.log.debug(line)
         for line in doubts(self.plan.process.process.capabilities):
             self.settings.log.warning(line)
         self.record = Record.claim(self.settings.root, self.id)
@@ -168,7 +168,10 @@ class Making:
                     self._record_init(early.pid)
             self._make_cgroup()
             listen_fd = self._listen() if waiting else -1
+            self._tell_beginning()
             self.created = self._create(listen_fd)
+            self.settings.log.debug(f"child process in init(): {self.created.pid}")
+            self.settings.log.debug("init: closing the pipe to signal completion")
             if listen_fd >= 0:
                 posix.close(listen_fd)
             if not self.at_once:
@@ -180,6 +183,15 @@ class Making:
             self.undo()
             raise
         return self.created
+
+    def _tell_beginning(self) -> None:
+        log = self.settings.log
+        if log.wants_debug:
+            sealed = begin.early() is not None or self.settings.host_mounts >= 0
+            if sealed:
+                log.debug(f"{called()} exeseal: using overlayfs for sealed /proc/self/exe")
+                log.debug(f"{called()} exeseal: using /proc/self/exe clone: a second interpreter")
+            log.debug("nsexec container setup")
 
     def _starts_at_once(self) -> bool:
         """Whether nobody has to know init's number or its terminal before the program runs."""

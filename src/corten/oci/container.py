@@ -12,7 +12,6 @@ import corten.kernel._fork
 import corten.oci.console
 import corten.oci.copyup
 import corten.oci.hooks
-import corten.oci.listener
 import corten.oci.reaper
 import corten.oci.state  # noqa: F401  # as those above: for functions that import them late
 from corten.errors import CortenError, FailedPrecondition
@@ -34,6 +33,7 @@ from corten.oci.lifecycle import (
     start_over,
     starts_barely,
 )
+from corten.oci.listener import hand_over
 from corten.oci.plan import compile_process
 from corten.oci.seccomp.program import DEFAULT_DIRECTORY
 from corten.oci.spawn import spawn
@@ -146,6 +146,7 @@ def exec_process(
     cgroup: Cgroup | None = None,
     preserve_fds: int = 0,
     alone: bool = False,
+    state: dict[str, Any] | None = None,
 ) -> Started:
     """Run another process in a container: joins all namespaces of ``pid``, executes, returns
     when the program was executed.
@@ -158,6 +159,7 @@ def exec_process(
         pidfd: init's, so that a reused number is never joined; -1: opened here.
         stdio, console, console_size, preserve_fds, alone: as in :func:`create`.
         cgroup: the container's.
+        state: the container's (:func:`state_of`), for who listens to its filter's notifications.
     Raises:
         FailedPrecondition: init has ended.
         ProgramNotFound, ProgramNotExecutable: the program, looked up inside the container.
@@ -178,7 +180,7 @@ def exec_process(
         if cgroup is not None and not wiring.join_files:
             cgroup_fd = cgroup.dir_fd(beside=pid)
         join(compiled, wiring, target, cgroup_fd=cgroup_fd)
-        return _await_exec(wiring.ours)
+        return _await_exec(wiring.ours, compiled, state or {})
     finally:
         target.close()
         wiring.channel.close()
@@ -215,8 +217,9 @@ def _target(pid: int, pidfd: int) -> Target:
             posix.close(own)
 
 
-def _await_exec(channel: Channel) -> Started:
-    """Collect the process, its terminal and the success or the error of its exec."""
+def _await_exec(channel: Channel, plan: ProcessPlan, state: dict[str, Any]) -> Started:
+    """Collect the process, its terminal and the success or the error of its exec; pass its
+    filter's notifications on."""
     child = (-1, -1)
     console_fd = -1
     try:
@@ -226,6 +229,8 @@ def _await_exec(channel: Channel) -> Started:
                 child = int(message["pid"]), fds[0]
             elif message["kind"] == "console":
                 console_fd = fds[0]
+            elif message["kind"] == "listener":
+                hand_over(plan.seccomp, fds[0], state, child[0])
     except CortenError:
         discard(child[1], console_fd)
         raise

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import posix
 from _stat import S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_ISCHR
-from errno import EPERM
+from errno import ELOOP, EPERM
 
-from corten.errors import FailedPrecondition
+from corten.errors import FailedPrecondition, InvalidArgument
 from corten.kernel import mounts as k
 from corten.kernel.files import mknodat
 from corten.oci import trees
@@ -147,6 +147,28 @@ def host_id(mappings: tuple[IdMapping, ...], inside: int) -> int:
         if m.container_id <= inside < m.container_id + m.size:
             return m.host_id + inside - m.container_id
     return -1
+
+
+class PlainDev(Struct):
+    """Where nothing is mounted at ``/dev``, the image's own takes the devices: a link there would
+    spread them over directories that nobody named (CVE-2026-41579)."""
+
+    @property
+    def name(self) -> str:
+        return "make devices"
+
+    def describe(self) -> str:
+        return "/dev must be a directory"
+
+    def execute(self, context: Context) -> None:
+        try:
+            posix.close(context.root.open("/dev", links=False))
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            if error.errno != ELOOP:
+                raise
+            raise InvalidArgument("/dev is a link", step=self.name, path="/dev") from None
 
 
 class DeviceLinks(Struct):

@@ -6,27 +6,37 @@ from __future__ import annotations
 import posix
 import select
 import time
-from _signal import SIGKILL
+from _signal import SIGKILL, strsignal
 
 from corten.errors import CortenError, DeadlineExceeded, FailedPrecondition
 from corten.kernel.paths import fsencode
-from corten.kernel.process import close_range, execve, memfd, pidfd_open, wait_pidfd
+from corten.kernel.process import close_range, execve, memfd, pidfd_open
 from corten.oci.failure import failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from corten.spec.records import Hook
 
 _KEPT_OUTPUT = 4096  # bytes of what a hook says that go into its error
 
 
-def run_hooks(kind: str, hooks: tuple[Hook, ...], state: bytes, *, cwd: str = "/") -> None:
+def run_hooks(
+    kind: str,
+    hooks: tuple[Hook, ...],
+    state: bytes,
+    *,
+    cwd: str = "/",
+    confine: Callable[[], None] | None = None,
+) -> None:
     """Run hooks in order; the first that fails ends it.
 
     Arguments:
         kind: as the specification names it, for errors.
         state: the container's state as JSON.
         cwd: where they start.
+        confine: called in the hook's process, last before its program.
     Raises:
         FailedPrecondition: a hook ended with something else than 0.
         DeadlineExceeded: it took longer than its timeout and was killed.
@@ -34,7 +44,7 @@ def run_hooks(kind: str, hooks: tuple[Hook, ...], state: bytes, *, cwd: str = "/
     for number, hook in enumerate(hooks):
         step = f"error running {kind} hook #{number}"
         try:
-            _run(step, hook, state, cwd)
+            _run(step, hook, state, cwd, confine)
         except OSError as error:
             raise failed(step, error, path=hook.path) from None
 
@@ -46,11 +56,19 @@ def run_hooks_leniently(kind: str, hooks: tuple[Hook, ...], state: bytes) -> lis
         try:
             _run(f"error running {kind} hook #{number}", hook, state, "/")
         except (CortenError, OSError) as error:
-            warnings.append(str(error))
+            # both runc's and crun's words
+            warnings.append(f"{error}: {kind} hook failed{_exit_code(error)}")
     return warnings
 
 
-def _run(step: str, hook: Hook, state: bytes, cwd: str) -> None:
+def _exit_code(error: CortenError | OSError) -> str:
+    words = str(error).rpartition("exit status ")[2].split(" ")
+    return f" with exit code {words[0].rstrip(':')}" if words[0].rstrip(":").isdigit() else ""
+
+
+def _run(
+    step: str, hook: Hook, state: bytes, cwd: str, confine: Callable[[], None] | None = None
+) -> None:
     if not posix.access(hook.path, posix.X_OK):
         raise FailedPrecondition("there is no such program", step=step, path=hook.path, errno=2)
     output_read, output_write = posix.pipe2(posix.O_CLOEXEC | posix.O_NONBLOCK)
@@ -59,7 +77,7 @@ def _run(step: str, hook: Hook, state: bytes, cwd: str) -> None:
     try:
         pid = posix.fork()
         if pid == 0:
-            _become_hook(hook, stdin, output_write, cwd)
+            _become_hook(hook, stdin, output_write, cwd, confine)
         posix.close(output_write)
         output_write = -1
         _await(step, hook, pid, output_read)
@@ -69,7 +87,9 @@ def _run(step: str, hook: Hook, state: bytes, cwd: str) -> None:
                 posix.close(fd)
 
 
-def _become_hook(hook: Hook, stdin: int, output: int, cwd: str) -> None:
+def _become_hook(
+    hook: Hook, stdin: int, output: int, cwd: str, confine: Callable[[], None] | None
+) -> None:
     """In the child: never returns."""
     try:
         posix.set_blocking(output, True)
@@ -86,7 +106,10 @@ def _become_hook(hook: Hook, stdin: int, output: int, cwd: str) -> None:
             env = [b"=".join(item) for item in posix.environ.items()]
         else:
             env = [fsencode(item) for item in hook.env]
-        execve(hook.path, [fsencode(item) for item in args], env)
+        argv = [fsencode(item) for item in args]
+        if confine is not None:
+            confine()
+        execve(hook.path, argv, env)
     except OSError as error:
         posix.write(2, fsencode(error.strerror or "exec failed"))
     finally:
@@ -101,7 +124,7 @@ def _await(step: str, hook: Hook, pid: int, output: int) -> None:
         ended = _watch(pidfd, output, said, end)
         if not ended:
             posix.kill(pid, SIGKILL)
-        code = wait_pidfd(pidfd)
+        end_of = posix.waitid(posix.P_PIDFD, pidfd, posix.WEXITED)
     finally:
         posix.close(pidfd)
     _drain(output, said)
@@ -112,10 +135,11 @@ def _await(step: str, hook: Hook, pid: int, output: int) -> None:
             step=step,
             path=hook.path,
         )
-    if code:
-        raise FailedPrecondition(
-            f"exit status {code}" + (f": {text}" if text else ""), step=step, path=hook.path
-        )
+    if end_of is not None and end_of.si_status:
+        how = f"exit status {end_of.si_status}"
+        if end_of.si_code != posix.CLD_EXITED:
+            how = f"signal: {(strsignal(end_of.si_status) or '').lower()}"
+        raise FailedPrecondition(how + (f": {text}" if text else ""), step=step, path=hook.path)
 
 
 def _watch(pidfd: int, output: int, said: bytearray, end: float | None) -> bool:

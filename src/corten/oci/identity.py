@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     )
 
 ALL_CAPABILITIES = (1 << len(creds.CAPABILITIES)) - 1
+_LEAST_RUNTIME, _MOST_RUNTIME = 1024, 1 << 63  # sched(7); nanoseconds
+_MOST_NODES = 1024  # MAX_NUMNODES of the largest kernels
 _SYS_ADMIN = 1 << creds.CAPABILITY_NUMBERS["CAP_SYS_ADMIN"]
 
 
@@ -84,9 +86,32 @@ def check_names(process: Process) -> None:
         for flag in scheduler.flags:
             if flag not in limits.SCHED_FLAGS:
                 raise _unknown("process.scheduler.flags", flag)
+        if scheduler.policy == "SCHED_DEADLINE":
+            _check_deadline(scheduler)
     priority = process.io_priority
     if priority is not None and priority.io_class not in limits.IOPRIO_CLASSES:
         raise _unknown("process.ioPriority.class", priority.io_class)
+
+
+def _check_deadline(scheduler: Scheduler) -> None:
+    """What sched_setattr(2) answers with a bare EINVAL, in crun's words."""
+    runtime, deadline, period = scheduler.runtime, scheduler.deadline, scheduler.period
+    problem = ""
+    if not scheduler.has_runtime:
+        problem = "requires `runtime`"
+    elif not deadline:
+        problem = "requires `deadline`"
+    elif not runtime:
+        problem = "runtime must be greater than 0"
+    elif not _LEAST_RUNTIME <= runtime < _MOST_RUNTIME:
+        problem = f"runtime {runtime} must be between {_LEAST_RUNTIME} and {_MOST_RUNTIME - 1}"
+    elif runtime > deadline:
+        problem = f"runtime {runtime} must be <= deadline {deadline}"
+    elif period and deadline > period:
+        problem = f"deadline {deadline} must be <= period {period}"
+    if problem:
+        text = f"sched_setattr: `SCHED_DEADLINE` {problem}"
+        raise InvalidArgument(text, path="process.scheduler")
 
 
 def _unknown(path: str, value: str) -> InvalidArgument:
@@ -137,21 +162,29 @@ def memory_policy(policy: MemoryPolicy) -> tuple[int, tuple[int, ...]]:
         if flag not in limits.MEMORY_POLICY_FLAGS:
             raise InvalidArgument(f"invalid memory policy flag {flag!r}", path=f"{where}.flags")
         mode |= limits.MEMORY_POLICY_FLAGS[flag]
-    nodes = sorted(parse_cpu_list(policy.nodes)) if policy.nodes else []
+    nodes = sorted(parse_cpu_list(policy.nodes, _MOST_NODES, "memory policy node"))
+    needs_none = policy.mode in ("MPOL_DEFAULT", "MPOL_LOCAL")
+    if needs_none and nodes:
+        text = f"{policy.mode}: mode requires 0 nodes but got {len(nodes)}"
+        raise InvalidArgument(text, path=f"{where}.nodes")
     return mode, tuple(nodes)
 
 
-def parse_cpu_list(text: str) -> set[int]:
-    """``0-3,7`` as CPU numbers.
+def parse_cpu_list(text: str, most: int = 1 << 16, what: str = "CPU") -> set[int]:
+    """``0-3,7`` as numbers of CPUs, or of ``what``; nothing for the empty text.
 
     Raises:
-        InvalidArgument: not such a list.
+        InvalidArgument: not such a list, or one of them is not below ``most``.
     """
     cpus: set[int] = set()
+    if not text:
+        return cpus
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdigit() or (dash and not last.isdigit()):
-            raise InvalidArgument(f"{text!r} is not a list of CPUs")
+            raise InvalidArgument(f"{text!r} is not a list of {what}s")
+        if int(last or first) >= most:
+            raise InvalidArgument(f"invalid {what} {last or first}: the last one is {most - 1}")
         cpus.update(range(int(first), int(last or first) + 1))
     return cpus
 

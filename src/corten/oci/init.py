@@ -16,24 +16,28 @@ from corten.errors import CortenError, Internal
 from corten.kernel import creds, namespaces, netlink, process
 from corten.kernel.files import write_proc
 from corten.kernel.rights import accept
+from corten.kernel.seccomp import FLAG_NEW_LISTENER, FLAG_WAIT_KILLABLE_RECV, load_filter
 from corten.oci import rootfs
 from corten.oci.channel import Channel
 from corten.oci.context import Context, check_procfs, run_steps
 from corten.oci.devices import DeviceNode, capture_nodes
 from corten.oci.failure import attempt, failed
-from corten.oci.mounts import BindMount
+from corten.oci.mounts import BindMount, FilesystemMount
 from corten.oci.paths import fd_path
 from corten.oci.program import Program, close_others, open_label, set_personality
 from corten.spec._struct import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
     from corten.oci.planned import Plan
     from corten.spec.records import Hook
 
 _SIGNALS = range(1, 32)
+_ENDING = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM)
+_LISTENING = FLAG_NEW_LISTENER | FLAG_WAIT_KILLABLE_RECV
 _INTERNAL_SIGNALS = (32, 33)  # the C library's own; whoever was spawned by it ignores the first
 
 
@@ -284,13 +288,20 @@ class _Init:
             self._run_hooks("createContainer", hooks["createContainer"], "creating", inside)
             self.context.lap("createContainer hooks")
 
-    def _run_hooks(self, kind: str, hooks: tuple[Hook, ...], status: str, cwd: str) -> None:
+    def _run_hooks(
+        self,
+        kind: str,
+        hooks: tuple[Hook, ...],
+        status: str,
+        cwd: str,
+        confine: Callable[[], None] | None = None,
+    ) -> None:
         # in memory already: whoever forks an init has imported `container`
         from corten.oci.hooks import run_hooks
         from corten.oci.state import hook_state
 
         state = hook_state(self.plan, status, posix.getpid())
-        run_hooks(kind, hooks, state, cwd=cwd)
+        run_hooks(kind, hooks, state, cwd=cwd, confine=confine)
 
     # --- the program ------------------------------------------------------------------
 
@@ -321,7 +332,15 @@ class _Init:
         close_others([fd for fd in keep if fd >= first], first)
 
     def _wait(self) -> None:
-        """Block until somebody says so; init ends when nobody can any more."""
+        """Block until somebody says so; init ends when nobody can any more, or when it is told
+        to: the first process of a PID namespace gets no signal that it does not handle."""
+        for signal in _ENDING:
+            _signal.signal(signal, _end)
+        self._await_order()
+        for signal in _ENDING:
+            _signal.signal(signal, _signal.SIG_DFL)
+
+    def _await_order(self) -> None:
         order = self.channel.expect("start", "wait")
         if order is None:
             posix._exit(1)
@@ -334,16 +353,27 @@ class _Init:
         elif self.wiring.listen >= 0:
             posix.close(self.wiring.listen)
 
+    def _load_filter(self) -> None:
+        """A startContainer hook is a program of the container's: what is refused to that is
+        refused to it. There is nobody yet who would answer for a listener."""
+        seccomp = self.plan.process.seccomp
+        if seccomp is not None:
+            load_filter(seccomp.code, seccomp.flags & ~_LISTENING)
+
     def _start_hooks(self, environment: tuple[str, ...]) -> None:
         hooks = self.plan.config.hooks.get("startContainer")
         if hooks:
             # the program's environment is theirs, unless they have their own
             hooks = tuple([h if h.env is not None else replace(h, env=environment) for h in hooks])
             try:
-                self._run_hooks("startContainer", hooks, "created", "/")
+                self._run_hooks("startContainer", hooks, "created", "/", self._load_filter)
             except CortenError as error:
                 self.channel.send_error(error)
                 posix._exit(1)
+
+
+def _end(signal: int, _frame: object) -> NoReturn:
+    posix._exit(128 + signal)
 
 
 def prepare_root(plan: Plan, context: Context) -> None:
@@ -354,7 +384,8 @@ def prepare_root(plan: Plan, context: Context) -> None:
     """
     captured = []
     if plan.shared or context.in_user_namespace:
-        captured = [step for step in plan.steps if isinstance(step, BindMount)]
+        binds = [step for step in plan.steps if isinstance(step, BindMount)]
+        captured = [step for step in binds if not _shows_what_we_mount(step, plan)]
     if plan.shared:
         _capture(captured, context)
     run_steps(context, plan.root_steps)
@@ -363,6 +394,15 @@ def prepare_root(plan: Plan, context: Context) -> None:
     if context.in_user_namespace:
         nodes = [step for step in plan.steps if isinstance(step, DeviceNode)]
         attempt("make devices", capture_nodes, nodes, context, plan.config.linux)
+
+
+def _shows_what_we_mount(bind: BindMount, plan: Plan) -> bool:
+    """Whether the source lies inside the container, below an earlier mount of it."""
+    if not bind.source.startswith(f"{plan.rootfs}/"):
+        return False
+    inside = f"{bind.source[len(plan.rootfs) :]}/"
+    mounts = [s for s in plan.steps if isinstance(s, (BindMount, FilesystemMount))]
+    return any([inside.startswith(f"{s.destination}/") for s in mounts[: mounts.index(bind)]])
 
 
 def _capture(binds: list[BindMount], context: Context) -> None:

@@ -108,6 +108,8 @@ def _be_joiner(plan: ProcessPlan, wiring: Wiring, target: Target) -> NoReturn:
     pid = -1
     try:
         settle(wiring)
+        if plan.affinity_before is not None:
+            attempt("set CPU affinity", posix.sched_setaffinity, 0, plan.affinity_before)
         label_fd = _last_look_at_the_host(plan)
         _enter(target)
         join_cgroups(wiring.join_files)

@@ -118,8 +118,12 @@ def _run_runtime_hooks(created: Created) -> None:
 
     hooks = created.plan.config.hooks
     state = hook_state(created.plan, "creating", created.pid)
-    for kind in ("prestart", "createRuntime"):
-        run_hooks(kind, hooks.get(kind, ()), state, cwd=created.plan.bundle)
+    try:
+        for kind in ("prestart", "createRuntime"):
+            run_hooks(kind, hooks.get(kind, ()), state, cwd=created.plan.bundle)
+    except CortenError as error:
+        error.from_init = True  # it waits for them
+        raise
 
 
 def died(created: Created) -> CortenError:

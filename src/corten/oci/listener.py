@@ -41,7 +41,7 @@ def hand_over(program: Program | None, fd: int, state: dict[str, Any], pid: int)
             send_packet(sock, jsonlite.dumpb(document), [fd])
         except OSError as error:
             raise failed(
-                "hand over seccomp notifications", error, path=program.listener_path
+                "failed to connect with seccomp agent", error, path=program.listener_path
             ) from None
         finally:
             sock.close()

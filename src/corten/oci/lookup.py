@@ -75,7 +75,9 @@ def enter_directory(path: str) -> None:
     try:
         posix.chdir(path)
     except OSError as error:
-        raise failed("change to the working directory", error, path=path) from None
+        # as runc words it: dockerd searches for it
+        step = f'chdir to cwd ("{path}") set in config.json failed'
+        raise failed(step, error, path=path) from None
     try:
         inside = posix.getcwd().startswith("/")
     except FileNotFoundError:  # how libc reports what the kernel calls "(unreachable)"
@@ -84,6 +86,6 @@ def enter_directory(path: str) -> None:
         posix.chdir("/")
         raise PermissionDenied(
             "the working directory lies outside of the container",
-            step="change to the working directory",
+            step=f'chdir to cwd ("{path}") set in config.json failed',
             path=path,
         )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import posix
+from errno import EPERM
+
 from corten.kernel import mounts as k
+from corten.oci.trees import ST_NOSYMFOLLOW
 from corten.spec._struct import Struct, replace
 
 TYPE_CHECKING = False
@@ -89,6 +93,24 @@ _ATIME = (
     (k.MS_STRICTATIME, k.MOUNT_ATTR_STRICTATIME),
     (k.MS_RELATIME, k.MOUNT_ATTR_RELATIME),
 )
+_ANY_ATIME = k.MS_NOATIME | k.MS_STRICTATIME | k.MS_RELATIME | k.MS_NODIRATIME
+# What a mount has by statvfs(3), and what of it is locked in another user namespace.
+_STATUS = (
+    (posix.ST_RDONLY, k.MOUNT_ATTR_RDONLY),
+    (posix.ST_NOSUID, k.MOUNT_ATTR_NOSUID),
+    (posix.ST_NODEV, k.MOUNT_ATTR_NODEV),
+    (posix.ST_NOEXEC, k.MOUNT_ATTR_NOEXEC),
+    (posix.ST_NODIRATIME, k.MOUNT_ATTR_NODIRATIME),
+    (ST_NOSYMFOLLOW, k.MOUNT_ATTR_NOSYMFOLLOW),
+)
+_ATIME_MASK = k.MOUNT_ATTR__ATIME | k.MOUNT_ATTR_NODIRATIME
+_ALL = sum([attribute for _, attribute in _ATTRIBUTES]) | k.MOUNT_ATTR__ATIME
+_WORDS = {
+    k.MOUNT_ATTR_RDONLY: "ro",
+    k.MOUNT_ATTR_NOSUID: "nosuid",
+    k.MOUNT_ATTR_NODEV: "nodev",
+    k.MOUNT_ATTR_NOEXEC: "noexec",
+}
 
 
 class Options(Struct):
@@ -122,6 +144,59 @@ class Options(Struct):
             if self.flags & flag:
                 return to_set | attribute, to_clear | k.MOUNT_ATTR__ATIME
         return to_set, to_clear
+
+    def bind_attributes(self) -> tuple[int, int]:
+        """The same for a bind mount: with any flag given it has the flags given and no others
+        of its source's, as with runc and unlike mount(8). How access times are kept stays the
+        source's, unless a flag is about them."""
+        if not self.flags & ~(k.MS_BIND | k.MS_REC | k.MS_REMOUNT) and not self.cleared:
+            return 0, 0
+        to_set = sum([attribute for flag, attribute in _ATTRIBUTES if self.flags & flag])
+        to_clear = _ALL
+        if self.flags & _ANY_ATIME:
+            to_set |= self._atime()
+        else:
+            to_clear &= ~_ATIME_MASK
+        return to_set, to_clear & ~(to_set & ~k.MOUNT_ATTR__ATIME)
+
+    def _atime(self) -> int:
+        """As mount(2) takes the words: strict wins, and without any it is relative."""
+        if self.flags & k.MS_STRICTATIME:
+            return k.MOUNT_ATTR_STRICTATIME
+        return k.MOUNT_ATTR_NOATIME if self.flags & k.MS_NOATIME else k.MOUNT_ATTR_RELATIME
+
+    def locked_attributes(self, have: int) -> tuple[int, int]:
+        """:meth:`bind_attributes` where the source's flags are locked, in another user namespace
+        than the one that mounted it: what nobody asked for stays.
+
+        Arguments:
+            have: the source's attributes (:func:`attributes_of`).
+        Raises:
+            PermissionError: a word takes away what the source has, or changes how it keeps
+                access times.
+        """
+        to_set, to_clear = self.bind_attributes()
+        for flag, attribute in _ATTRIBUTES:
+            if self.cleared & flag and attribute & have and attribute in _WORDS:
+                raise _locked(f"cannot clear locked flag {_WORDS[attribute]}")
+        asked = to_set & _ATIME_MASK
+        if to_clear & k.MOUNT_ATTR__ATIME and asked != have & _ATIME_MASK:
+            raise _locked("cannot change locked atime flags")
+        keep = have & sum(_WORDS)
+        return to_set | keep, to_clear & ~keep
+
+
+def _locked(text: str) -> PermissionError:
+    return PermissionError(EPERM, f"{text}: {posix.strerror(EPERM)}")
+
+
+def attributes_of(status: int) -> int:
+    """``MOUNT_ATTR_*`` of a mount, from its ``f_flag`` of statvfs(3)."""
+    found = sum([attribute for bit, attribute in _STATUS if status & bit])
+    if status & posix.ST_NOATIME:
+        return found | k.MOUNT_ATTR_NOATIME
+    relative = status & posix.ST_RELATIME
+    return found | (k.MOUNT_ATTR_RELATIME if relative else k.MOUNT_ATTR_STRICTATIME)
 
 
 def parse(words: tuple[str, ...]) -> Options:

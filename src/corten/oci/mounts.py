@@ -15,7 +15,7 @@ from errno import ELOOP, ENOTDIR
 from corten.errors import InvalidArgument
 from corten.kernel import mounts as k
 from corten.oci import trees
-from corten.oci.mountoptions import Options
+from corten.oci.mountoptions import Options, attributes_of
 from corten.oci.paths import Root, fd_path
 from corten.spec._struct import Struct
 
@@ -45,10 +45,10 @@ class BindMount(Struct):
 
     @property
     def name(self) -> str:
-        return f"bind {self.source} at {self.destination}"
+        return _mounting(self.source, self.destination)
 
     def describe(self) -> str:
-        return f"{self.name} {_words(self.options)}"
+        return f"bind {self.source} at {self.destination} {_words(self.options)}"
 
     def capture(self, context: Context) -> None:
         """Take the source now: later we may lack the rights, or its propagation be cut."""
@@ -93,9 +93,9 @@ class BindMount(Struct):
         else:
             target = context.root.make_file(self.destination)
         try:
+            self._attach_at(tree, target, locked=context.in_user_namespace)
             if options.recursive_set or options.recursive_clear:
                 trees.set_recursively(tree, options.recursive_set, options.recursive_clear)
-            trees.attach_with(tree, target, *options.attributes())
             trees.set_propagation(tree, options.propagation)
         except OSError as error:
             if error.errno != ENOTDIR:
@@ -109,6 +109,23 @@ class BindMount(Struct):
         finally:
             posix.close(target)
 
+    def _attach_at(self, tree: int, target: int, *, locked: bool) -> None:
+        """Attach, with the attributes that are wanted.
+
+        Arguments:
+            locked: we are in another user namespace than the source, which was taken with the
+                host's rights: we lock what the kernel would have locked.
+        """
+        options = self.options
+        if not locked:
+            try:
+                trees.attach_with(tree, target, *options.bind_attributes())
+                return
+            except PermissionError:
+                pass  # the source's flags are locked, since we are in a user namespace ourselves
+        have = attributes_of(posix.statvfs(tree).f_flag)
+        trees.attach_with(tree, target, *options.locked_attributes(have))
+
 
 class FilesystemMount(Struct):
     """Mount a file system of its own: proc, sysfs, tmpfs, devpts, mqueue, …"""
@@ -120,10 +137,10 @@ class FilesystemMount(Struct):
 
     @property
     def name(self) -> str:
-        return f"mount {self.type} at {self.destination}"
+        return _mounting(self.source or self.type, self.destination)
 
     def describe(self) -> str:
-        return f"{self.name} {_words(self.options)}"
+        return f"mount {self.type} at {self.destination} {_words(self.options)}"
 
     def delayed_read_only(self) -> bool:
         """Whether it turns read-only after everything inside was made: later mounts have
@@ -187,7 +204,7 @@ class FilesystemMount(Struct):
             if error.errno != ELOOP:
                 raise
             raise InvalidArgument(
-                f"{self.type} must be mounted on ordinary directory, not through a link",
+                f'filesystem "{self.type}" must be mounted on ordinary directory',
                 step=self.name,
                 path=self.destination,
                 errno=ELOOP,
@@ -264,6 +281,11 @@ class ReadOnly(Struct):
             trees.make_read_only(tree)
         finally:
             posix.close(tree)
+
+
+def _mounting(source: str, destination: str) -> str:
+    """The step, in the words that people know from runc."""
+    return f'mounting "{source}" to rootfs at "{destination}"'
 
 
 def _words(options: Options) -> str:

@@ -15,6 +15,7 @@ from corten.oci.devices import (
     DEFAULT_LINKS,
     DeviceLinks,
     DeviceNode,
+    PlainDev,
     needs_device_setup,
 )
 from corten.oci.identity import (
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "PlanOptions", "ProcessPlan", "compile_plan", "compile_process"]
 
+_KEEP_GROUPS = "run.oci.keep_original_groups"
 _SHARED = ("shared", "rshared")
 # File systems whose mounts take an SELinux label.
 _LABELLED = ("tmpfs", "devpts", "mqueue", "overlay", "ramfs")
@@ -98,6 +100,8 @@ def compile_plan(
             memory=memory_policy(linux.memory_policy) if linux.memory_policy else None,
             personality=linux.personality,
             affinity=None,  # execCPUAffinity is not for init (config.md)
+            affinity_before=None,
+            keep_groups=options.keep_groups and parsed.annotations.get(_KEEP_GROUPS) == "1",
         ),
         root_steps=_root_steps(parsed, rootfs_mounts),
         # what is mounted by us as a whole is a mount point already; a user namespace locks
@@ -129,12 +133,13 @@ def compile_process(
 ) -> ProcessPlan:
     """Check a process and resolve its capabilities and filter; for init and for an exec."""
     check_names(process)
-    affinity = process.cpu_affinity_final
+    before, affinity = process.cpu_affinity_initial, process.cpu_affinity_final
     return ProcessPlan(
         process=process,
         capabilities=capability_sets(process.capabilities),
         seccomp=program_for(seccomp, cache) if seccomp else None,
         affinity=frozenset(parse_cpu_list(affinity)) if affinity else None,
+        affinity_before=frozenset(parse_cpu_list(before)) if before else None,
     )
 
 
@@ -176,6 +181,8 @@ def _steps(config: Config, mounts: tuple[MountStep, ...]) -> tuple[Step, ...]:
     ):
         own = {device.path for device in config.linux.devices}
         devices = [d for d in DEFAULT_DEVICES if d.path not in own]
+        if not any([step.destination == "/dev" for step in mounts]):
+            steps.append(PlainDev())
         steps += [DeviceNode(device=d) for d in (*devices, *config.linux.devices)]
         steps.append(DeviceLinks(links=DEFAULT_LINKS))
     sysctls = compile_sysctls(config.linux, config.domainname)

@@ -27,6 +27,8 @@ class PlanOptions(Struct):
             Any existing directory will do where ``rootfs_mounts`` are given.
         pivot: ``pivot_root``; False takes MS_MOVE and chroot (``--no-pivot``, ramdisks).
         new_keyring: a session keyring of its own (``--no-new-keyring`` is False).
+        keep_groups: the annotation ``run.oci.keep_original_groups`` counts (crun's; podman sets
+            it): the program keeps our groups.
         seccomp_cache: directory with compiled seccomp filters; ``""``: compile each time.
     """
 
@@ -35,16 +37,23 @@ class PlanOptions(Struct):
     rootfs: str = ""
     pivot: bool = True
     new_keyring: bool = True
+    keep_groups: bool = False
     seccomp_cache: str = DEFAULT_DIRECTORY
 
 
 class ProcessPlan(Struct):
-    """The process to execute, with everything resolved that the host can resolve."""
+    """The process to execute, with everything resolved that the host can resolve.
+
+    Fields:
+        affinity_before: for an exec, the CPUs of who joins the container's cgroup.
+    """
 
     process: Process
     capabilities: CapabilitySets
     seccomp: Program | None
     affinity: frozenset[int] | None = None
+    affinity_before: frozenset[int] | None = None
+    keep_groups: bool = False
     memory: tuple[int, tuple[int, ...]] | None = None  # the mode with its flags, the nodes
     personality: str = ""
 
@@ -86,5 +95,7 @@ class Plan(Struct):
         lines += [step.describe() for step in steps]
         lines.append("pivot_root" if self.options.pivot else "move root and chroot")
         process = self.process.process
+        if self.process.seccomp is not None:
+            lines.append(f"seccomp filter flags: {self.process.seccomp.flags}")
         lines.append(f"execute {' '.join(process.args)} in {process.cwd}")
         return lines

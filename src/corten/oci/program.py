@@ -50,7 +50,7 @@ class Program:
             attempt("set memory policy", limits.set_mempolicy, *self.plan.memory)
         attempt("set CPU affinity", _set_affinity, self.plan.affinity)
         # a deadline scheduler binds to what is allowed then
-        attempt("set scheduler", identity.set_scheduler, process.scheduler, process.io_priority)
+        self._set_scheduler()
         umask = process.user.umask
         posix.umask(_DEFAULT_UMASK if umask is None else umask)
         identity.fix_stdio_owner(self.identity.uid)
@@ -63,6 +63,16 @@ class Program:
             attempt("set no_new_privs", creds.set_no_new_privs)
         self.path = find_program(process.args[0], self.env)
         self._set_label()
+
+    def _set_scheduler(self) -> None:
+        process = self.plan.process
+        try:
+            identity.set_scheduler(process.scheduler, process.io_priority)
+        except OSError as error:
+            hint = ""
+            if error.errno == EPERM:  # sched_setattr(2) on SCHED_DEADLINE
+                hint = "process scheduler can't be used together with AllowedCPUs (cpu.cpus)"
+            raise failed("set scheduler", error, hint=hint) from None
 
     def _try_directory(self) -> bool:
         try:
@@ -77,7 +87,8 @@ class Program:
         sets = self.plan.capabilities
         attempt("drop capabilities", identity.drop_bounding, sets.bounding)
         try:
-            identity.become(self.identity, groups_allowed=groups_allowed)
+            allowed = groups_allowed and not self.plan.keep_groups
+            identity.become(self.identity, groups_allowed=allowed)
         except OSError as error:
             who = f"{self.identity.uid}:{self.identity.gid}"
             raise failed(

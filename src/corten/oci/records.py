@@ -60,9 +60,7 @@ class Record:
             make_directories(root, 0o711)
             posix.mkdir(record.path, 0o711)
         except FileExistsError:
-            raise AlreadyExists(
-                "container with given ID already exists", path=record.path
-            ) from None
+            raise AlreadyExists("container with given ID already exists") from None
         except OSError as error:
             raise failed("make state directory", error, path=record.path) from None
         record._take_lock()
@@ -78,12 +76,12 @@ class Record:
         check_id(container_id)
         record = cls(root, container_id)
         if not exists(record.path):
-            raise _absent(record.path)
+            raise _absent()
         if lock:
             record._take_lock()
             if not exists(record.path):
                 record.close()
-                raise _absent(record.path)
+                raise _absent()
         record._load()
         return record
 
@@ -92,7 +90,7 @@ class Record:
         try:
             self._lock = posix.open(f"{self.path}/lock", flags, 0o600)
         except FileNotFoundError:
-            raise _absent(self.path) from None
+            raise _absent() from None
         fcntl.flock(self._lock, fcntl.LOCK_EX)
 
     def _load(self) -> None:
@@ -205,11 +203,14 @@ def check_id(container_id: str) -> None:
         or container_id in (".", "..")
         or len(container_id) > _MAX_ID
     ):
-        raise InvalidArgument(f"invalid container ID format: {container_id!r}")
+        raise InvalidArgument(
+            f"invalid container ID format: {container_id!r} has an invalid character, "
+            "or is no container ID"
+        )
 
 
-def _absent(path: str) -> NotFound:
-    return NotFound("container does not exist", path=path)
+def _absent() -> NotFound:
+    return NotFound("container does not exist")
 
 
 def zombie(pid: int) -> bool:

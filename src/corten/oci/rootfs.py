@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import posix
-from errno import EINVAL, ENOSYS
+from errno import EINVAL, ENOSYS, EPERM
 
 from corten.errors import InvalidArgument
 from corten.kernel import mounts as k
-from corten.kernel.paths import fsencode
+from corten.kernel.paths import fsdecode, fsencode
 from corten.oci import trees
 from corten.oci.mountoptions import PROPAGATION, Options
 from corten.oci.paths import fd_path
@@ -257,18 +257,35 @@ def enter_root(context: Context, *, pivot: bool, shared: bool = False) -> None:
 def _move_root(root: int) -> None:
     """Without pivot_root (an initramfs can't be pivoted away): cover the old root.
 
-    The host's procfs and sysfs are taken away before, for whoever breaks out of the chroot.
+    All procfs and sysfs outside are taken away before, wherever they are: for whoever breaks out
+    of the chroot, and because one that is whole would allow a user namespace made inside
+    another that is whole (the kernel's mount_too_revealing), without our masks.
     """
-    for path in ("/proc", "/sys"):
+    inside = posix.readlink(f"/proc/self/fd/{root}")
+    for path in reversed(_kernel_mounts_outside(inside)):
         try:
             k.umount2(path, k.MNT_DETACH)
         except OSError as error:
-            if error.errno != EINVAL:  # not mounted
+            if error.errno not in (EINVAL, EPERM):
                 raise
+            # it was ours to cover only: it belongs to whoever made our user namespace
+            k.mount("tmpfs", path, "tmpfs", 0, "mode=755")
     posix.fchdir(root)
     k.mount(".", "/", "", k.MS_MOVE)
     posix.chroot(".")
     posix.chdir("/")
+
+
+def _kernel_mounts_outside(inside: str) -> list[str]:
+    """Mount points of procfs and sysfs that are not below ``inside``, in the order of mounting."""
+    found = []
+    for line in _mountinfo():
+        fields = line.split(b" ")
+        kind = fields[fields.index(b"-") + 1]
+        point = fsdecode(_unescaped(fields[4]))
+        if kind in (b"proc", b"sysfs") and not f"{point}/".startswith(f"{inside}/"):
+            found.append(point)
+    return found
 
 
 def set_root_propagation(word: str) -> None:
@@ -279,6 +296,11 @@ def set_root_propagation(word: str) -> None:
 
 def mounts_at(path: str) -> int:
     """How many mounts lie on this directory, one over the other."""
+    wanted = fsencode(path)
+    return [_unescaped(line.split(b" ")[4]) for line in _mountinfo()].count(wanted)
+
+
+def _mountinfo() -> list[bytes]:
     fd = posix.open("/proc/self/mountinfo", posix.O_RDONLY | posix.O_CLOEXEC)
     text = b""
     try:
@@ -286,8 +308,7 @@ def mounts_at(path: str) -> int:
             text += piece
     finally:
         posix.close(fd)
-    wanted = fsencode(path)
-    return [_unescaped(line.split(b" ")[4]) for line in text.splitlines()].count(wanted)
+    return text.splitlines()
 
 
 def unmount_root(path: str, before: int) -> None:

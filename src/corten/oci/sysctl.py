@@ -64,7 +64,7 @@ def compile_sysctls(linux: Linux, domainname: str = "") -> WriteSysctls | None:
             raise InvalidArgument(f"{where} needs a {kind} namespace of its own", path=where)
         if name == "kernel.hostname":
             raise InvalidArgument(f"{where} is set by the member hostname", path=where)
-        if name == "kernel.domainname" and domainname:
+        if name == "kernel.domainname" and domainname not in ("", value):
             raise InvalidArgument(f"{where} is set by the member domainname", path=where)
         values.append((path, value))
     return WriteSysctls(values=tuple(values)) if values else None

@@ -21,10 +21,8 @@ _CHUNK = 32768
 
 
 def plain_newlines(console: int) -> None:
-    """Where nobody sits at our end, lines end as the program wrote them, as with runc: a file
-    or a pipe gets no carriage returns. Call it before the program runs."""
-    if posix.isatty(0):
-        return
+    """Lines end as the program wrote them, as with runc: a file or a pipe gets no carriage
+    returns, a terminal of ours adds its own. Call it before the program runs."""
     modes = termios.tcgetattr(console)
     modes[1] &= ~termios.ONLCR
     termios.tcsetattr(console, termios.TCSANOW, modes)
@@ -70,7 +68,6 @@ class Terminal:
             return  # standard input is no terminal
         raw = [*self.saved[:6], list(self.saved[6])]
         raw[0] &= ~(termios.BRKINT | termios.ICRNL | termios.INPCK | termios.ISTRIP | termios.IXON)
-        raw[1] &= ~termios.OPOST
         raw[2] = raw[2] & ~(termios.CSIZE | termios.PARENB) | termios.CS8
         raw[3] &= ~(termios.ECHO | termios.ICANON | termios.IEXTEN | termios.ISIG)
         termios.tcsetattr(0, termios.TCSADRAIN, raw)

@@ -15,12 +15,14 @@ from corten.kernel import mounts as k
 from corten.kernel.files import AT_FDCWD
 from corten.oci.paths import fd_path
 
+ST_NOSYMFOLLOW = 0x2000  # statvfs(3); `posix` has no name for it
 _REMOUNT = (
     (k.MOUNT_ATTR_RDONLY, k.MS_RDONLY, posix.ST_RDONLY),
     (k.MOUNT_ATTR_NOSUID, k.MS_NOSUID, posix.ST_NOSUID),
     (k.MOUNT_ATTR_NODEV, k.MS_NODEV, posix.ST_NODEV),
     (k.MOUNT_ATTR_NOEXEC, k.MS_NOEXEC, posix.ST_NOEXEC),
     (k.MOUNT_ATTR_NODIRATIME, k.MS_NODIRATIME, posix.ST_NODIRATIME),
+    (k.MOUNT_ATTR_NOSYMFOLLOW, k.MS_NOSYMFOLLOW, ST_NOSYMFOLLOW),
 )
 _ATIME = {
     k.MOUNT_ATTR_RELATIME: k.MS_RELATIME,
@@ -91,6 +93,9 @@ def _remount(tree: int, to_set: int, to_clear: int) -> None:
             flags |= flag
     if to_clear & k.MOUNT_ATTR__ATIME:
         flags |= _ATIME[to_set & k.MOUNT_ATTR__ATIME]
+    elif flags & k.MS_NODIRATIME:
+        # the kernel keeps what the mount has only where no flag is about access times
+        flags |= k.MS_NOATIME if have & posix.ST_NOATIME else 0
     try:
         k.mount("", fd_path(tree), "", k.MS_REMOUNT | k.MS_BIND | flags)
     except OSError as error:

@@ -64,6 +64,7 @@ class Scheduler(Struct):
     nice: int = 0
     priority: int = 0
     flags: tuple[str, ...] = ()
+    has_runtime: bool = True  # even where it is 0
     runtime: int = 0  # nanoseconds, as the two below
     deadline: int = 0
     period: int = 0

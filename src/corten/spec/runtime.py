@@ -200,6 +200,7 @@ def _scheduler(reader: Reader) -> Scheduler:
         nice=reader.whole("nice", low=-20, high=19),
         priority=reader.whole("priority", low=0, high=99),
         flags=reader.texts("flags"),
+        has_runtime=reader.has("runtime"),
         runtime=reader.whole("runtime", low=0, high=_U64),
         deadline=reader.whole("deadline", low=0, high=_U64),
         period=reader.whole("period", low=0, high=_U64),

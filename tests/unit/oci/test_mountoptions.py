@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+import posix
 from pathlib import Path
 
 import pytest
 
 from corten.kernel import mounts as k
-from corten.oci.mountoptions import FLAGS, PROPAGATION, RECURSIVE, parse
+from corten.oci.mountoptions import FLAGS, PROPAGATION, RECURSIVE, attributes_of, parse
 
 
 def test_words_become_flags_and_data() -> None:
@@ -35,6 +36,54 @@ def test_attributes_of_the_mount_itself() -> None:
         k.MOUNT_ATTR_NOEXEC | k.MOUNT_ATTR__ATIME,
     )
     assert parse(("rbind",)).attributes() == (0, 0)
+
+
+ALL = sum(
+    [k.MOUNT_ATTR_RDONLY, k.MOUNT_ATTR_NOSUID, k.MOUNT_ATTR_NODEV, k.MOUNT_ATTR_NOEXEC,
+     k.MOUNT_ATTR_NOSYMFOLLOW]
+)  # fmt: skip
+ATIME = k.MOUNT_ATTR__ATIME | k.MOUNT_ATTR_NODIRATIME
+
+
+def test_a_bind_without_flags_changes_nothing() -> None:
+    assert parse(("rbind", "rprivate")).bind_attributes() == (0, 0)
+
+
+def test_a_bind_with_a_flag_takes_all_others_away_but_access_times() -> None:
+    assert parse(("bind", "ro")).bind_attributes() == (
+        k.MOUNT_ATTR_RDONLY,
+        ALL & ~k.MOUNT_ATTR_RDONLY,
+    )
+    assert parse(("bind", "exec")).bind_attributes() == (0, ALL)
+    assert parse(("bind", "atime")).bind_attributes() == (0, ALL)
+
+
+@pytest.mark.parametrize(
+    ("words", "attribute"),
+    [
+        (("noatime",), k.MOUNT_ATTR_NOATIME),
+        (("noatime", "strictatime"), k.MOUNT_ATTR_STRICTATIME),
+        (("relatime",), k.MOUNT_ATTR_RELATIME),
+    ],
+)
+def test_a_bind_with_access_times(words: tuple[str, ...], attribute: int) -> None:
+    assert parse(("bind", *words)).bind_attributes() == (attribute, ALL | ATIME)
+
+
+def test_nodiratime_alone_is_relative() -> None:
+    to_set, to_clear = parse(("bind", "nodiratime")).bind_attributes()
+    assert (to_set, to_clear & ATIME) == (k.MOUNT_ATTR_NODIRATIME, k.MOUNT_ATTR__ATIME)
+
+
+def test_locked_flags_stay_unless_a_word_is_against_them() -> None:
+    have = attributes_of(posix.ST_NOSUID | posix.ST_NOATIME)
+    to_set, to_clear = parse(("bind", "ro")).locked_attributes(have)
+    assert to_set == k.MOUNT_ATTR_RDONLY | k.MOUNT_ATTR_NOSUID
+    assert not to_clear & (k.MOUNT_ATTR_NOSUID | ATIME)
+    for word in ("suid", "relatime", "nodiratime"):
+        with pytest.raises(PermissionError, match="locked"):
+            parse(("bind", word)).locked_attributes(have)
+    parse(("bind", "atime", "noatime")).locked_attributes(have)
 
 
 @pytest.mark.parametrize("word", ["idmap", "tmpcopyup"])

@@ -260,7 +260,7 @@ def test_cgroup_view_and_what_is_on_it_come_last() -> None:
         "/sys/fs/cgroup",
         "/sys/fs/cgroup/own",
     ]
-    assert "bind /y at /data" in [s.name for s in compiled.steps]
+    assert 'mounting "/y" to rootfs at "/data"' in [s.name for s in compiled.steps]
 
 
 @pytest.mark.parametrize(
