@@ -94,6 +94,7 @@ def keep(attend: Attend) -> NoReturn:
             pair, sent, watched, state, fds, news = (), 0, 0, b"", [], []
         ready = [fd for fd, _ in polled.poll()]
         stir = not attendant and ready != [wake]
+        ended: list[tuple[int, bytes]] = []
         if channel is not None and channel.fileno() in ready:
             data, passed = _hear(channel)
             named = named or data.startswith(b"name ")
@@ -101,9 +102,11 @@ def keep(attend: Attend) -> NoReturn:
                 pair = pair or _pair()
                 state, fds, watched = _rest(channel, data, passed, sent if pair else -1)
             elif not data:
-                polled.unregister(channel.fileno())  # its end is told by its parent, us
-                channel = None
-        for pid, packet in _woken(wake, named) if wake in ready else ():
+                # It is ending. Waited for, as the signal that tells of it was lost before now.
+                ended.append((os.waitpid(attendant, 0)[0], b""))
+        if wake in ready:
+            ended += _woken(wake, named)
+        for pid, packet in ended:
             if pid != attendant:
                 news.append(packet)
                 continue
