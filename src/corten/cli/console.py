@@ -43,6 +43,7 @@ class Console:
         self._sock = sock
         self._buffer = bytearray()
         self._attached = False
+        self._lingers = False  # the client still serves a stream that has ended
 
     def listen(self) -> None:
         """From now on a signal of the user's raises :class:`Interrupted`."""
@@ -65,6 +66,10 @@ class Console:
     ) -> None:
         """Hand a stream to the client, which copies until it ends; closes ``fd`` here."""
         self.hold()
+        if self._lingers:
+            self._attached = True
+            self.release()
+            self.hold()
         self._attached = True
         flags = wire.TTY * tty | wire.STDIN * stdin | wire.PROXY * proxy
         flags |= wire.SCREEN * screen
@@ -80,7 +85,7 @@ class Console:
     def returned(self) -> None:
         """The client has said that the stream has ended (or that the keys were typed), and has
         given the terminal back by itself: signals raise again."""
-        self._attached = False
+        self._attached, self._lingers = False, True
         self.messages()  # those that came before were for the process
         self.listen()
 
@@ -90,7 +95,7 @@ class Console:
         while self._attached:
             for kind, payload in self._wait():
                 if kind == wire.DONE and payload == b"r":
-                    self._attached = False
+                    self._attached = self._lingers = False
         self.listen()
 
     def _wait(self) -> list[tuple[bytes, bytes]]:
