@@ -79,7 +79,7 @@ EXECS_THAT_FAIL = [
     (["one", "nosuch"], 127, 'exec: "nosuch": executable file not found in $PATH'),
     (["one", "/no/such"], 127, 'exec: "/no/such": stat /no/such: no such file or directory'),
     (["one", "/etc/passwd"], 126, 'exec: "/etc/passwd": permission denied'),
-    (["-w", "/nosuch", "one", "true"], 126, "working directory"),
+    (["-w", "/nosuch", "one", "true"], 126, 'chdir to cwd ("/nosuch") set in config.json failed'),
     (["-u", "nobody-here", "one", "true"], 126, "unable to find user nobody-here"),
 ]
 

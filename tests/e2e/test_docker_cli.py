@@ -176,8 +176,7 @@ def test_what_is_not_there_names_itself(docker: Docker, args: list[str], words: 
     assert words in done.stderr
 
 
-def test_hidden_changes_of_behaviour_are_refused(docker: Docker, image: str) -> None:
-    for option in (["--gpus", "all"], ["--link", "a"]):
-        done = docker("run", "--rm", *option, image, "true", check=False)
-        assert done.returncode == 125, option
-        assert " yet" in done.stderr, option
+def test_a_hidden_change_of_behaviour_is_refused(docker: Docker, image: str) -> None:
+    done = docker("run", "--rm", "--gpus", "all", image, "true", check=False)
+    assert done.returncode == 125
+    assert " yet" in done.stderr
