@@ -47,9 +47,9 @@ class Order:
 
 def install(order: Order) -> None:
     """Every write of the database asks the order."""
-    write, write_blocking = Database.write, Database.write_blocking
+    begin, write_blocking = Database.begin, Database.write_blocking
 
-    async def crashing(
+    def crashing(
         self: Database,
         fn: Callable[[Any], Any],
         *,
@@ -62,7 +62,7 @@ def install(order: Order) -> None:
                 on_commit(value)
 
         order.reached("before")
-        return await write(self, fn, durable=durable, on_commit=committed)
+        return begin(self, fn, durable=durable, on_commit=committed)
 
     def crashing_blocking(self: Database, fn: Callable[[Any], Any], *, durable: bool = True) -> Any:
         order.reached("before")
@@ -70,7 +70,7 @@ def install(order: Order) -> None:
         order.reached("after")
         return value
 
-    Database.write = crashing  # type: ignore[method-assign] # the fault that is tested
+    Database.begin = crashing  # type: ignore[method-assign] # the fault that is tested
     Database.write_blocking = crashing_blocking  # type: ignore[method-assign] # the same
 
 
